@@ -1,0 +1,15 @@
+/// What a provider finally counts for a request: what it used, or what was reserved for it.
+///
+/// It decides what a settlement gives back and from when tokens count. A server that gives nothing
+/// back, met with [`Charge::Actual`], answers 429; one that does, met with [`Charge::Reserved`],
+/// only leaves quota unused. So where a provider does not document it, `Reserved` is the safe one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Charge {
+    /// The tokens the response reports. Generated tokens may be counted as late as the end of the
+    /// body, so they are held at their full reserve until then.
+    Actual,
+    /// What the request asked for when it was admitted. Nothing is given back.
+    Reserved,
+}
