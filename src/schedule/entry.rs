@@ -1,0 +1,55 @@
+use super::{Cost, Timestamp};
+
+/// One admitted request, from its reservation to its settlement.
+///
+/// It is handed from operation to operation by value: a strategy that returned one from
+/// [`reserve`](super::SchedulingStrategy::reserve) gets it back exactly once, in
+/// [`settle`](super::SchedulingStrategy::settle) or
+/// [`release`](super::SchedulingStrategy::release). So it is neither `Clone` nor `Copy`.
+#[derive(Debug)]
+#[must_use = "an entry that is not settled or released counts for ever"]
+pub struct Entry {
+    pub(super) cost: Cost,
+    pub(super) phase: Phase,
+}
+
+/// How far an [`Entry`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Granted, not sent. Counts without a time.
+    Reserved {
+        /// A slot in the pool's spacing that it waits for.
+        slot: Option<Timestamp>,
+    },
+    /// Sent, the response head is awaited.
+    Dispatched {
+        /// When it was sent.
+        at: Timestamp,
+    },
+    /// The response head is here.
+    Answered {
+        /// From when its window runs.
+        anchor: Timestamp,
+    },
+}
+
+impl Entry {
+    /// An entry that was just granted.
+    pub const fn reserved(cost: Cost) -> Self {
+        Self {
+            cost,
+            phase: Phase::Reserved { slot: None },
+        }
+    }
+
+    /// What is reserved for it.
+    pub const fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    /// How far it has come.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+}

@@ -1,0 +1,264 @@
+use std::time::Duration;
+
+use super::spacing::Pace;
+use super::window::{Fit, Window};
+use super::{
+    Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Phase, SchedulingStrategy,
+    Settlement, Spacing, Timestamp, Timing, Wait,
+};
+use crate::tier::{Charge, Limit, Meter};
+
+/// Stays below every limit, in every window the server might look at, and spaces requests evenly.
+///
+/// Its three rules: never come closer to a limit than its [margin](crate::Margin), keep 60/RPM
+/// between dispatches, and count the time that has already passed. A request is admitted by all
+/// limits at once or by none.
+///
+/// # What it guarantees
+///
+/// As long as the server counts a request once, at no more than was reserved, and no later than
+/// [`Timing`] says, it never counts more than a limit's [`effective`](Limit::effective) amount of
+/// ours in any interval as long as the limit's window. A sent request counts here from its grant
+/// until its window has passed since its *anchor*, a time by which the server has counted it. Take
+/// any window of the server and, of our requests counted in it, the one granted last: at that
+/// grant every other one still counted here, and the grant required that all of them together fit.
+///
+/// ```
+/// use proactive_rate_limit::schedule::{Decision, Proactive, SchedulingStrategy, Timestamp};
+/// use proactive_rate_limit::{Charge, Cost, Limit};
+/// use std::time::Duration;
+///
+/// let limits = [Limit::requests(60).per_minute()];
+/// let mut strategy = Proactive::new(limits, Charge::Reserved);
+/// let start = Timestamp::ZERO;
+///
+/// assert_eq!(strategy.decide(start, &Cost::request()), Decision::Admit);
+/// let mut entry = strategy.reserve(start, &Cost::request());
+/// strategy.dispatch(start, &mut entry);
+///
+/// // The next one has to wait for its slot, one second later.
+/// let Decision::Wait(wait) = strategy.decide(start, &Cost::request()) else { unreachable!() };
+/// assert_eq!(wait.until, Some(start + Duration::from_secs(1)));
+/// # strategy.settle(start, entry, proactive_rate_limit::schedule::Settlement::Abandoned);
+/// ```
+#[derive(Debug)]
+pub struct Proactive {
+    windows: Vec<Window>,
+    charge: Charge,
+    spacing: Spacing,
+    pace: Pace,
+    timing: Timing,
+}
+
+impl Proactive {
+    /// A strategy for these limits, with even [`Spacing`] and the default [`Timing`].
+    pub fn new(limits: impl IntoIterator<Item = Limit>, charge: Charge) -> Self {
+        let mut strategy = Self {
+            windows: limits
+                .into_iter()
+                .map(|limit| Window::new(limit, charge))
+                .collect(),
+            charge,
+            spacing: Spacing::Even,
+            pace: Pace::new(Duration::ZERO),
+            timing: Timing::default(),
+        };
+        strategy.respace();
+        strategy
+    }
+
+    /// With another spacing.
+    #[must_use]
+    pub fn with_spacing(mut self, spacing: Spacing) -> Self {
+        self.spacing = spacing;
+        self.respace();
+        self
+    }
+
+    /// With other bounds on what the server does late.
+    #[must_use]
+    pub fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    fn respace(&mut self) {
+        let limits = self
+            .windows
+            .iter()
+            .map(|window| (window.limit(), window.amount()));
+        self.pace.set_interval(self.spacing.interval(limits));
+    }
+}
+
+/// The latest of several waits; one without a time is later than any.
+struct Latest(Option<Wait>);
+
+impl Latest {
+    fn add(&mut self, until: Option<Timestamp>, cause: Cause) {
+        let later = match (&self.0, until) {
+            (None, _) => true,
+            (Some(Wait { until: None, .. }), _) => false,
+            (Some(_), None) => true,
+            (Some(Wait { until: Some(a), .. }), Some(b)) => b > *a,
+        };
+        if later {
+            self.0 = Some(Wait { until, cause });
+        }
+    }
+}
+
+impl SchedulingStrategy for Proactive {
+    fn decide(&mut self, now: Timestamp, cost: &Cost) -> Decision {
+        let mut latest = Latest(None);
+        for window in &mut self.windows {
+            match window.fits(now, cost.of(window.limit().meter())) {
+                Fit::Yes => {}
+                Fit::Later(until) => latest.add(until, Cause::Limit(window.limit())),
+                Fit::Never(oversize) => return Decision::Never(oversize),
+            }
+        }
+        let slot = self.pace.next();
+        if slot > now {
+            latest.add(Some(slot), Cause::Spacing);
+        }
+        latest.0.map_or(Decision::Admit, Decision::Wait)
+    }
+
+    fn reserve(&mut self, now: Timestamp, cost: &Cost) -> Entry {
+        for window in &mut self.windows {
+            window.hold(cost.of(window.limit().meter()));
+        }
+        self.pace.grant(now);
+        Entry::reserved(*cost)
+    }
+
+    fn resize(&mut self, now: Timestamp, entry: &mut Entry, cost: &Cost) -> Decision {
+        let mut latest = Latest(None);
+        for window in &mut self.windows {
+            let meter = window.limit().meter();
+            let (held, wanted) = (entry.cost.of(meter), cost.of(meter));
+            if wanted <= held {
+                continue;
+            }
+            // Oversize is judged by the whole amount, room by what is missing.
+            if let Fit::Never(oversize) = window.fits(now, wanted) {
+                return Decision::Never(oversize);
+            }
+            if let Fit::Later(until) = window.fits(now, wanted - held) {
+                latest.add(until, Cause::Limit(window.limit()));
+            }
+        }
+        if let Some(wait) = latest.0 {
+            return Decision::Wait(wait);
+        }
+        for window in &mut self.windows {
+            let meter = window.limit().meter();
+            window.unhold(entry.cost.of(meter));
+            window.hold(cost.of(meter));
+        }
+        entry.cost = *cost;
+        Decision::Admit
+    }
+
+    fn dispatch(&mut self, now: Timestamp, entry: &mut Entry) -> Dispatch {
+        let Phase::Reserved { slot: held } = entry.phase else {
+            return Dispatch::Now;
+        };
+        let slot = self.pace.slot(now, held);
+        if slot > now {
+            entry.phase = Phase::Reserved { slot: Some(slot) };
+            return Dispatch::NotBefore(slot);
+        }
+        entry.phase = Phase::Dispatched { at: now };
+        for window in &mut self.windows {
+            let amount = entry.cost.of(window.limit().meter());
+            window.dispatch(now, amount, &self.timing);
+        }
+        Dispatch::Now
+    }
+
+    fn answer(&mut self, now: Timestamp, entry: &mut Entry) {
+        let Phase::Dispatched { at } = entry.phase else {
+            return;
+        };
+        let anchor = match self.timing.anchor {
+            Anchor::Bounded => now.min(at + self.timing.max_skew),
+            Anchor::Answer => now,
+        };
+        entry.phase = Phase::Answered { anchor };
+        for window in &mut self.windows {
+            let amount = entry.cost.of(window.limit().meter());
+            window.answer(now, at, anchor, amount, &self.timing);
+        }
+    }
+
+    fn settle(&mut self, now: Timestamp, mut entry: Entry, settlement: Settlement) {
+        if matches!(settlement, Settlement::Charged(_)) {
+            // Whoever knows what it cost has seen the answer.
+            self.answer(now, &mut entry);
+        }
+        for window in &mut self.windows {
+            let reserved = entry.cost.of(window.limit().meter());
+            window.settle(now, entry.phase, reserved, &settlement, &self.timing);
+        }
+    }
+
+    fn release(&mut self, _now: Timestamp, entry: Entry) {
+        let Phase::Reserved { slot } = entry.phase else {
+            debug_assert!(false, "released a request that was sent");
+            return;
+        };
+        for window in &mut self.windows {
+            window.unhold(entry.cost.of(window.limit().meter()));
+        }
+        self.pace.ungrant();
+        if let Some(slot) = slot {
+            self.pace.give_back(slot);
+        }
+    }
+
+    /// A number below the configured one is believed at once, and given up for a higher one again,
+    /// up to the configured one. A number that belongs to another window than ours, as a daily
+    /// limit reported where only the minute is configured, is ignored: it is known by its reset.
+    fn reported(&mut self, _now: Timestamp, meter: Meter, amount: u64, reset: Option<Duration>) {
+        let mut same_meter = self
+            .windows
+            .iter_mut()
+            .filter(|window| window.limit().meter() == meter);
+        if let Some(exact) = same_meter.find(|window| window.limit().amount() == amount) {
+            exact.set_amount(amount);
+        } else {
+            let narrowest = self
+                .windows
+                .iter_mut()
+                .filter(|window| window.limit().meter() == meter && amount > 0)
+                .filter(|window| reset.is_some_and(|reset| reset <= window.limit().window()))
+                .min_by_key(|window| window.limit().window());
+            match narrowest {
+                Some(window) => window.set_amount(amount),
+                None => return,
+            }
+        }
+        self.respace();
+    }
+
+    fn predict(&mut self, now: Timestamp, ahead: &Cost, cost: &Cost) -> Timestamp {
+        let spaced = u32::try_from(ahead.requests).unwrap_or(u32::MAX);
+        let slot = self.pace.next() + self.pace.interval().saturating_mul(spaced);
+        let charge = self.charge;
+        self.windows
+            .iter_mut()
+            .fold(slot.max(now), |latest, window| {
+                let meter = window.limit().meter();
+                latest.max(window.predict(now, ahead.of(meter), cost.of(meter), charge))
+            })
+    }
+
+    fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {
+        self.windows
+            .iter_mut()
+            .map(|window| window.status(now))
+            .collect()
+    }
+}
