@@ -8,5 +8,5 @@ pub mod tier;
 #[doc(inline)]
 pub use self::{
     schedule::Cost,
-    tier::{Charge, Limit, Margin, Meter},
+    tier::{Charge, Limit, Margin, Meter, Tier, TierBuilder, TierError},
 };

@@ -13,3 +13,17 @@ pub enum Charge {
     /// What the request asked for when it was admitted. Nothing is given back.
     Reserved,
 }
+
+impl Charge {
+    /// What the documentation of a provider promises, by its lower-case name.
+    ///
+    /// Anthropic: "counting only the actual tokens generated" (rate limits page, 2026-10-04). OpenAI
+    /// documents what a request reserves and not whether any of it is given back; no other provider
+    /// has a row in the catalogue.
+    pub(super) fn documented_for(provider: &str) -> Self {
+        match provider {
+            "anthropic" => Self::Actual,
+            _ => Self::Reserved,
+        }
+    }
+}

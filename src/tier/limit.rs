@@ -1,7 +1,10 @@
+#[cfg(feature = "serde")]
+mod serialized;
+
 use std::fmt;
 use std::time::Duration;
 
-use super::Meter;
+use super::{Meter, TierError};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,8 +53,39 @@ impl Margin {
 /// // A margin never stops a small tier.
 /// assert_eq!(Limit::requests(2).per_minute().effective(), 1);
 /// ```
+///
+/// # Serialized form (feature `serde`)
+///
+/// `window_seconds` is a number of seconds, and absent for [`Meter::Concurrent`]. Fractions are exact to
+/// the nanosecond below 24 days. `margin` may be left out for its default.
+/// Reading refuses unknown fields and what [`TierBuilder::build`](super::TierBuilder::build) refuses.
+///
+/// ```
+/// use proactive_rate_limit::Limit;
+///
+/// let rpm: Limit = serde_json::from_str(
+///     r#"{ "meter": "requests", "amount": 500, "window_seconds": 60 }"#,
+/// )?;
+/// assert_eq!(rpm, Limit::requests(500).per_minute());
+///
+/// let in_flight: Limit = serde_json::from_str(r#"{ "meter": "concurrent", "amount": 8 }"#)?;
+/// assert_eq!(in_flight, Limit::concurrent(8));
+///
+/// assert_eq!(
+///     serde_json::to_string(&rpm)?,
+///     r#"{"meter":"requests","amount":500,"window_seconds":60,"margin":{"units":2}}"#,
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    serde(
+        into = "serialized::SerializedLimit",
+        try_from = "serialized::SerializedLimit"
+    )
+)]
 pub struct Limit {
     meter: Meter,
     amount: u64,
@@ -160,6 +194,17 @@ impl Limit {
     /// The length of the sliding window; zero for [`Meter::Concurrent`].
     pub const fn window(&self) -> Duration {
         self.window
+    }
+
+    /// Refuses what can never let a request through.
+    pub(super) fn check(&self) -> Result<(), TierError> {
+        if self.amount == 0 {
+            return Err(TierError::ZeroAmount { limit: *self });
+        }
+        if self.window.is_zero() && self.meter != Meter::Concurrent {
+            return Err(TierError::ZeroWindow { limit: *self });
+        }
+        Ok(())
     }
 
     /// What this crate lets through: the amount less its margin, and at least one unit so that the

@@ -1,0 +1,57 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Charge, Limit, Tier, TierError};
+
+/// A [`Tier`] as it is written and read. Reading it is building it, with the same checks.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Tier", deny_unknown_fields)]
+pub(super) struct SerializedTier {
+    provider: String,
+    model: String,
+    pool: Option<String>,
+    tier: Option<String>,
+    account: Option<String>,
+    limits: Vec<Limit>,
+    charge: Option<Charge>,
+    assumed_output_tokens: Option<u64>,
+}
+
+impl From<Tier> for SerializedTier {
+    fn from(tier: Tier) -> Self {
+        Self {
+            provider: tier.provider,
+            model: tier.model,
+            pool: Some(tier.pool),
+            tier: Some(tier.name),
+            account: tier.account,
+            limits: tier.limits,
+            charge: Some(tier.charge),
+            assumed_output_tokens: Some(tier.assumed_output_tokens),
+        }
+    }
+}
+
+impl TryFrom<SerializedTier> for Tier {
+    type Error = TierError;
+
+    fn try_from(serialized: SerializedTier) -> Result<Self, Self::Error> {
+        let mut builder =
+            Self::builder(serialized.provider, serialized.model).limits(serialized.limits);
+        if let Some(pool) = serialized.pool {
+            builder = builder.pool(pool);
+        }
+        if let Some(tier) = serialized.tier {
+            builder = builder.tier(tier);
+        }
+        if let Some(account) = serialized.account {
+            builder = builder.account(account);
+        }
+        if let Some(charge) = serialized.charge {
+            builder = builder.charge(charge);
+        }
+        if let Some(tokens) = serialized.assumed_output_tokens {
+            builder = builder.assumed_output_tokens(tokens);
+        }
+        builder.build()
+    }
+}
