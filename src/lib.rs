@@ -4,6 +4,7 @@
 
 pub mod schedule;
 pub mod tier;
+pub mod usage;
 
 #[doc(inline)]
 pub use self::{
