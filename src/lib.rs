@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod peek;
 pub mod provider;
 pub mod schedule;
 pub mod tier;
