@@ -1,0 +1,144 @@
+//! What can be known about a request without consuming its body.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Buf, Bytes};
+use http::Request;
+use http_body::Body;
+use http_body_util::Full;
+
+use crate::provider::{Endpoint, RequestFacts, TokenEstimate};
+
+/// What to assume of a body that does not even tell its length, in bytes: a long prompt, not a book.
+const ASSUMED_BYTES: u64 = 16 * 1024;
+
+/// What a body shows of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Peeked<'a> {
+    /// Everything, shared with the body.
+    Shared(Bytes),
+    /// Everything, borrowed from the body.
+    Borrowed(&'a [u8]),
+    /// Its length in bytes.
+    Length(u64),
+    /// Only that it has at least this many bytes.
+    AtLeast(u64),
+}
+
+/// Looks at `body` and leaves it as it is.
+///
+/// Bodies of a single buffer can be read; boxed, mapped and streamed ones keep their content to
+/// themselves.
+pub(crate) fn peek<B: Body + 'static>(body: &B) -> Peeked<'_> {
+    let any: &dyn Any = body;
+    if let Some(full) = any.downcast_ref::<Full<Bytes>>() {
+        return Peeked::Shared(content(full.clone()).unwrap_or_default());
+    }
+    if let Some(full) = any.downcast_ref::<Full<&'static [u8]>>() {
+        return Peeked::Borrowed(content(*full).unwrap_or_default());
+    }
+    if let Some(text) = any.downcast_ref::<String>() {
+        return Peeked::Borrowed(text.as_bytes());
+    }
+    let size = body.size_hint();
+    match size.exact() {
+        Some(length) => Peeked::Length(length),
+        None => Peeked::AtLeast(size.lower()),
+    }
+}
+
+/// A `Full` gives what it holds in one frame and at once; one that is empty has no frame.
+fn content<D: Buf>(mut full: Full<D>) -> Option<D>
+where
+    Full<D>: Body<Data = D> + Unpin,
+{
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(&mut full).poll_frame(&mut context) {
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
+        _ => None,
+    }
+}
+
+/// What the price of `request` depends on. `assumed_output_tokens` stands in for a cap that the
+/// request does not set.
+pub(crate) fn facts<B: Body + 'static>(
+    request: &Request<B>,
+    assumed_output_tokens: u64,
+) -> RequestFacts {
+    let estimate = request.extensions().get::<TokenEstimate>().copied();
+    let mut facts = match peek(request.body()) {
+        Peeked::Shared(json) => RequestFacts::from_json(&json),
+        Peeked::Borrowed(json) => RequestFacts::from_json(json),
+        Peeked::Length(bytes) => RequestFacts::of_length(bytes),
+        Peeked::AtLeast(bytes) => RequestFacts::of_length(bytes.max(ASSUMED_BYTES)),
+    };
+    facts.endpoint = Endpoint::of(request.method(), request.uri().path());
+    facts.assumed_output_tokens = assumed_output_tokens;
+    facts.estimate = estimate;
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body::Frame;
+    use http_body_util::{BodyExt, Empty, StreamBody};
+
+    use super::*;
+
+    const JSON: &str = r#"{"model":"m","max_tokens":5,"prompt":"hi"}"#;
+
+    fn post<B>(body: B) -> Request<B> {
+        Request::post("https://api.openai.com/v1/completions")
+            .body(body)
+            .unwrap()
+    }
+
+    #[test]
+    fn single_buffers_are_read() {
+        let expected = RequestFacts {
+            assumed_output_tokens: 7,
+            ..RequestFacts::from_json(JSON.as_bytes())
+        };
+        assert_eq!(expected.max_output_tokens, Some(5));
+        assert_eq!(facts(&post(Full::new(Bytes::from(JSON))), 7), expected);
+        assert_eq!(facts(&post(JSON.to_owned()), 7), expected);
+        assert_eq!(facts(&post(Full::new(JSON.as_bytes())), 7), expected);
+    }
+
+    #[test]
+    fn reading_a_buffer_copies_nothing() {
+        let bytes = Bytes::from(JSON.to_owned());
+        let body = Full::new(bytes.clone());
+        let Peeked::Shared(seen) = peek(&body) else {
+            panic!("a full body is read");
+        };
+        assert_eq!(seen.as_ptr(), bytes.as_ptr());
+        assert_eq!(body.size_hint().exact(), Some(JSON.len() as u64));
+    }
+
+    #[test]
+    fn other_bodies_tell_their_length_at_best() {
+        let boxed = Full::new(Bytes::from(JSON)).boxed();
+        assert_eq!(peek(&boxed), Peeked::Length(JSON.len() as u64));
+        assert_eq!(peek(&Empty::<Bytes>::new()), Peeked::Length(0));
+
+        let frames = futures_util::stream::empty::<Result<Frame<Bytes>, std::io::Error>>();
+        let request = post(StreamBody::new(frames));
+        assert_eq!(peek(request.body()), Peeked::AtLeast(0));
+        assert_eq!(facts(&request, 1).text_bytes, ASSUMED_BYTES);
+    }
+
+    #[test]
+    fn the_request_around_the_body_counts_too() {
+        let mut request = Request::post("https://api.openai.com/v1/embeddings?x=/y")
+            .body(Full::new(Bytes::from(JSON)))
+            .unwrap();
+        request.extensions_mut().insert(TokenEstimate::new(3, 4));
+        let facts = facts(&request, 1);
+        assert_eq!(facts.endpoint, Endpoint::Embeddings);
+        assert_eq!(facts.estimate, Some(TokenEstimate::new(3, 4)));
+        assert_eq!(facts.model.as_deref(), Some("m"));
+    }
+}

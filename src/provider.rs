@@ -1,0 +1,104 @@
+//! What providers do differently: the price of a request, where usage is reported, which headers
+//! speak of limits.
+//!
+//! A [`Provider`] is such a dialect. It is pure: no clock, no lock, no async. Everything it knows
+//! about a provider carries its source and date; what a response header says wins over it.
+//!
+//! # Adding a provider
+//!
+//! One file beside [`OpenAi`]'s with a type that implements [`Provider`], and one line in
+//! [`by_name`]'s list. A dialect of your own needs neither: pass it where a `&dyn Provider` is wanted.
+
+mod anthropic;
+mod duration;
+mod estimate;
+mod feedback;
+mod openai;
+mod request;
+
+use std::fmt;
+
+use http::{HeaderMap, StatusCode};
+
+pub use self::anthropic::Anthropic;
+pub use self::estimate::TokenEstimate;
+pub use self::feedback::{Feedback, LimitHeaders, ReportedLimit};
+pub use self::openai::OpenAi;
+pub use self::request::{Endpoint, RequestFacts};
+use crate::schedule::Cost;
+use crate::tier::Charge;
+use crate::usage::{Usage, UsagePath};
+
+/// The dialect of one provider.
+///
+/// ```
+/// use proactive_rate_limit::provider::{self, RequestFacts};
+/// use proactive_rate_limit::Charge;
+///
+/// let openai = provider::by_name("openai");
+/// let facts = RequestFacts::from_json(
+///     br#"{"model":"gpt-6-sol","max_completion_tokens":400,
+///          "messages":[{"role":"user","content":"Why is the sky blue?"}]}"#,
+/// );
+/// let cost = openai.price(&facts, Charge::Reserved);
+/// assert_eq!(cost.requests, 1);
+/// assert_eq!(cost.output_tokens, 400);
+/// assert!(cost.input_tokens >= 20 / 4);
+/// assert_eq!(cost.tokens, cost.input_tokens + cost.output_tokens);
+/// ```
+pub trait Provider: Send + Sync + fmt::Debug {
+    /// The name that [`by_name`] knows it by, in lower case: `"openai"`.
+    fn name(&self) -> &'static str;
+
+    /// What this provider counts in the end, where a tier does not say otherwise.
+    fn default_charge(&self) -> Charge;
+
+    /// Where its responses report token counts.
+    fn usage_paths(&self) -> &'static [UsagePath];
+
+    /// What to reserve for a request: at least what the provider will count for it.
+    ///
+    /// The default is [`RequestFacts::cost`]. Limits on a meter that a provider does not have read a
+    /// component that does no harm, so every component is filled.
+    fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
+        request.cost(charge)
+    }
+
+    /// What the provider's limits count for `usage`, when they count what was used.
+    ///
+    /// A component that `usage` does not tell stays as `reserved`.
+    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost;
+
+    /// What the head of a response says about limits.
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap) -> Feedback;
+}
+
+/// Every built-in provider.
+static PROVIDERS: [&dyn Provider; 2] = [&OpenAi, &Anthropic];
+
+/// The built-in provider of this name, in any case.
+///
+/// Any other name gives [`OpenAi`], which most other services imitate. Its
+/// [`name`](Provider::name) is then still `"openai"`: what the service is called is the caller's to
+/// keep.
+pub fn by_name(name: &str) -> &'static dyn Provider {
+    PROVIDERS
+        .into_iter()
+        .find(|provider| provider.name().eq_ignore_ascii_case(name))
+        .unwrap_or(&OpenAi)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_find_their_provider() {
+        for provider in PROVIDERS {
+            assert_eq!(by_name(provider.name()).name(), provider.name());
+            assert_eq!(provider.name(), provider.name().to_ascii_lowercase());
+        }
+        assert_eq!(by_name("Anthropic").name(), "anthropic");
+        assert_eq!(by_name("groq").name(), "openai");
+    }
+}

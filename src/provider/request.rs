@@ -1,0 +1,379 @@
+use http::Method;
+
+use super::TokenEstimate;
+use crate::schedule::Cost;
+use crate::tier::Charge;
+use crate::usage::json::{PathReader, Progress, Value, Visitor};
+
+/// Longer strings at a path are not a model's name.
+const LONGEST_TEXT: usize = 128;
+
+/// What an inlined image counts at most, in bytes of text. That is 2,048 tokens where four bytes are
+/// taken for one, and more than current models charge for an image of usual detail (Anthropic
+/// about 1,600, OpenAI about 1,450, Gemini up to 2,240; client code, read 2026-11-23).
+const LARGEST_IMAGE: u64 = 8 * 1024;
+
+/// What a provider puts around a prompt: roles, separators, the start of the answer.
+const FRAME_TOKENS: u64 = 16;
+
+/// What a request's price depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestFacts {
+    /// What the request asks the provider to do.
+    pub endpoint: Endpoint,
+    /// The model, if the body names it.
+    pub model: Option<String>,
+    /// The request's own cap on generated tokens, for each choice.
+    pub max_output_tokens: Option<u64>,
+    /// How many answers are generated, from `n` and `best_of`. At least 1.
+    pub choices: u64,
+    /// Bytes of text that a tokenizer may see, as written in the body.
+    ///
+    /// These are the contents of all strings with the keys of objects, for tool schemas are read
+    /// with theirs, and numbers inside arrays and nested objects, for a prompt may be a list of
+    /// token ids. Escapes and characters beyond ASCII count more than once, on purpose: they also
+    /// take more tokens. A string that begins like a base64 `data:` URL counts at most 8 KiB, so that
+    /// an image is not priced as megabytes of text; the price of a long document sent that way
+    /// needs a [`TokenEstimate`].
+    pub text_bytes: u64,
+    /// Generated tokens to assume for each choice when the request sets no cap.
+    pub assumed_output_tokens: u64,
+    /// What the caller knows about the request. It wins over everything above.
+    pub estimate: Option<TokenEstimate>,
+}
+
+/// What kind of work a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Something is generated.
+    #[default]
+    Generation,
+    /// Text is read and nothing is generated.
+    Embeddings,
+    /// Something is looked up or deleted; no model is involved.
+    Lookup,
+}
+
+impl Endpoint {
+    /// The work behind `method` and the path of a request's URI.
+    ///
+    /// A path that ends with `/embeddings` is [`Embeddings`](Self::Embeddings), a method without a
+    /// body [`Lookup`](Self::Lookup), and all else may generate.
+    pub fn of(method: &Method, path: &str) -> Self {
+        if [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(method) {
+            Self::Lookup
+        } else if path.trim_end_matches('/').ends_with("/embeddings") {
+            Self::Embeddings
+        } else {
+            Self::Generation
+        }
+    }
+}
+
+impl Default for RequestFacts {
+    /// A request to generate something, of which nothing is known.
+    fn default() -> Self {
+        Self {
+            endpoint: Endpoint::Generation,
+            model: None,
+            max_output_tokens: None,
+            choices: 1,
+            text_bytes: 0,
+            assumed_output_tokens: 0,
+            estimate: None,
+        }
+    }
+}
+
+impl RequestFacts {
+    /// Reads the facts out of a JSON body: `model`, the largest of `max_tokens`,
+    /// `max_completion_tokens` and `max_output_tokens`, and the larger of `n` and `best_of`, all of
+    /// them in the outermost object only.
+    ///
+    /// Of a body that is not one whole JSON document, every byte counts as text and nothing else
+    /// is known.
+    ///
+    /// ```
+    /// use proactive_rate_limit::provider::RequestFacts;
+    ///
+    /// let facts = RequestFacts::from_json(br#"{"model":"gpt-6-sol","n":2,"max_tokens":100}"#);
+    /// assert_eq!(facts.model.as_deref(), Some("gpt-6-sol"));
+    /// assert_eq!((facts.choices, facts.max_output_tokens), (2, Some(100)));
+    /// ```
+    pub fn from_json(body: &[u8]) -> Self {
+        let mut reader = PathReader::<_, LONGEST_TEXT>::new(&PATHS);
+        let mut facts = Self::default();
+        reader.feed(body, &mut facts);
+        match reader.progress() {
+            Progress::Complete => facts,
+            _ => Self::of_length(body.len() as u64),
+        }
+    }
+
+    /// The facts of a request of which only the length of its body is known, in bytes.
+    pub fn of_length(text_bytes: u64) -> Self {
+        Self {
+            text_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// What to reserve for this request: one request, its input, its output, and the sum of both as
+    /// its tokens.
+    ///
+    /// Input is estimated as a quarter of the text's bytes under [`Charge::Reserved`], as providers
+    /// that count by characters do themselves. Under [`Charge::Actual`] it is half of them, a bound for
+    /// all but the densest text: a quarter was measured at 0.51 of the truth on JSON full of numbers
+    /// (with o200k_base, 2026-11-23), and what is too much comes back when the request settles.
+    /// Output is the cap, or what is assumed without one, for each choice.
+    pub fn cost(&self, charge: Charge) -> Cost {
+        let (input, output) = match self.estimate {
+            Some(estimate) => (estimate.input, estimate.output),
+            None => (self.input(charge), self.output()),
+        };
+        Cost::request()
+            .with_input_tokens(input)
+            .with_output_tokens(output)
+            .with_tokens(input.saturating_add(output))
+    }
+
+    fn input(&self, charge: Charge) -> u64 {
+        let bytes_per_token = match charge {
+            Charge::Reserved => 4,
+            Charge::Actual => 2,
+        };
+        match self.endpoint {
+            Endpoint::Generation | Endpoint::Embeddings => self
+                .text_bytes
+                .div_ceil(bytes_per_token)
+                .saturating_add(FRAME_TOKENS),
+            Endpoint::Lookup => 0,
+        }
+    }
+
+    fn output(&self) -> u64 {
+        match self.endpoint {
+            Endpoint::Generation => self
+                .max_output_tokens
+                .unwrap_or(self.assumed_output_tokens)
+                .saturating_mul(self.choices.max(1)),
+            Endpoint::Embeddings | Endpoint::Lookup => 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FactPath {
+    path: [&'static str; 1],
+    fact: Fact,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fact {
+    Model,
+    MaxOutput,
+    Choices,
+}
+
+impl FactPath {
+    const fn new(key: &'static str, fact: Fact) -> Self {
+        Self { path: [key], fact }
+    }
+}
+
+impl AsRef<[&'static str]> for FactPath {
+    fn as_ref(&self) -> &[&'static str] {
+        &self.path
+    }
+}
+
+/// OpenAI and Anthropic API references, read 2026-11-23.
+static PATHS: [FactPath; 6] = [
+    FactPath::new("model", Fact::Model),
+    FactPath::new("max_tokens", Fact::MaxOutput),
+    FactPath::new("max_completion_tokens", Fact::MaxOutput),
+    FactPath::new("max_output_tokens", Fact::MaxOutput),
+    FactPath::new("n", Fact::Choices),
+    FactPath::new("best_of", Fact::Choices),
+];
+
+impl Visitor<FactPath> for RequestFacts {
+    const SIZES: bool = true;
+
+    fn value(&mut self, at: &'static FactPath, value: Value<'_>) {
+        match (at.fact, value) {
+            (Fact::Model, Value::Text(model)) => self.model = Some(model.to_owned()),
+            (Fact::MaxOutput, Value::Count(tokens)) => {
+                self.max_output_tokens = self.max_output_tokens.max(Some(tokens));
+            }
+            (Fact::Choices, Value::Count(choices)) => self.choices = self.choices.max(choices),
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, length: u64, beginning: &[u8]) {
+        let counted = if is_data_url(beginning) {
+            length.min(LARGEST_IMAGE)
+        } else {
+            length
+        };
+        self.text_bytes = self.text_bytes.saturating_add(counted);
+    }
+
+    fn bare(&mut self, bytes: &[u8]) {
+        let digits = bytes
+            .iter()
+            .filter(|byte| byte.is_ascii_digit() || **byte == b',')
+            .count();
+        self.text_bytes = self.text_bytes.saturating_add(digits as u64);
+    }
+}
+
+/// Whether a string begins like `data:image/png;base64,`. Prose may begin with `data:` as well.
+fn is_data_url(beginning: &[u8]) -> bool {
+    const BASE64: &[u8] = b";base64,";
+
+    beginning.starts_with(b"data:")
+        && beginning
+            .windows(BASE64.len())
+            .take_while(|window| !window[0].is_ascii_whitespace())
+            .any(|window| window == BASE64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(json: &str) -> RequestFacts {
+        RequestFacts::from_json(json.as_bytes())
+    }
+
+    #[test]
+    fn reads_the_outermost_object_only() {
+        let facts = facts(
+            r#"{"model":"m","max_tokens":10,"max_completion_tokens":30,"max_output_tokens":20,
+                "n":2,"best_of":3,"tools":[{"n":9,"max_tokens":99}],
+                "metadata":{"model":"x","n":8,"max_tokens":999,"text":"\"n\":7"}}"#,
+        );
+        assert_eq!(facts.model.as_deref(), Some("m"));
+        assert_eq!(facts.max_output_tokens, Some(30));
+        assert_eq!(facts.choices, 3);
+    }
+
+    #[test]
+    fn odd_values_leave_the_defaults() {
+        let facts = facts(r#"{"model":5,"max_tokens":"many","max_output_tokens":null,"n":0}"#);
+        assert_eq!(facts.model, None);
+        assert_eq!(facts.max_output_tokens, None);
+        assert_eq!(facts.choices, 1);
+    }
+
+    #[test]
+    fn counts_what_a_tokenizer_may_see() {
+        let cases = [
+            (r#"{}"#, 0),
+            (r#"{"ab":"cde"}"#, 5),
+            (r#"{"a":[{"b":"cd"},"e"]}"#, 1 + 1 + 2 + 1 + 1),
+            (r#"{"a":"é"}"#, 3),
+            (r#"{"a":"\n"}"#, 3),
+            (r#"{"a":"\u00e9"}"#, 7),
+            (r#"{"input":[1212,318]}"#, 5 + 8),
+            (r#"[ "ab" , "c" ]"#, 4),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(facts(json).text_bytes, expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn images_are_not_text() {
+        let payload = "A".repeat(3_000_000);
+        let image = format!(r#"{{"url":"data:image/png;base64,{payload}"}}"#);
+        assert_eq!(facts(&image).text_bytes, 3 + LARGEST_IMAGE);
+        let small = r#"{"url":"data:image/png;base64,AAAA"}"#;
+        assert_eq!(facts(small).text_bytes, 3 + 26);
+        for prose in ["data: ;base64,", "data:", "xdata:image/png;base64,"] {
+            let json = format!(r#"{{"url":"{prose}{payload}"}}"#);
+            assert!(facts(&json).text_bytes > 3_000_000, "{prose}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_all_text() {
+        for body in ["--boundary\r\n", r#"{"max_tokens":5"#, r#"{"n":3} {}"#, ""] {
+            assert_eq!(facts(body), RequestFacts::of_length(body.len() as u64));
+        }
+    }
+
+    #[test]
+    fn prices_by_the_rule_of_the_charge() {
+        let facts = RequestFacts {
+            text_bytes: 1_001,
+            max_output_tokens: Some(100),
+            choices: 3,
+            ..RequestFacts::default()
+        };
+        let reserved = facts.cost(Charge::Reserved);
+        assert_eq!(reserved.input_tokens, 251 + FRAME_TOKENS);
+        assert_eq!(reserved.output_tokens, 300);
+        assert_eq!(reserved.tokens, 551 + FRAME_TOKENS);
+        assert_eq!(facts.cost(Charge::Actual).input_tokens, 501 + FRAME_TOKENS);
+    }
+
+    #[test]
+    fn without_a_cap_the_assumption_counts() {
+        let facts = RequestFacts {
+            assumed_output_tokens: 50,
+            choices: 2,
+            ..RequestFacts::default()
+        };
+        assert_eq!(facts.cost(Charge::Actual).output_tokens, 100);
+    }
+
+    #[test]
+    fn an_estimate_wins() {
+        let facts = RequestFacts {
+            text_bytes: 1_000,
+            max_output_tokens: Some(100),
+            choices: 3,
+            estimate: Some(TokenEstimate::new(7, 5)),
+            ..RequestFacts::default()
+        };
+        let expected = Cost::request()
+            .with_input_tokens(7)
+            .with_output_tokens(5)
+            .with_tokens(12);
+        assert_eq!(facts.cost(Charge::Actual), expected);
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        let facts = RequestFacts {
+            text_bytes: u64::MAX,
+            max_output_tokens: Some(u64::MAX),
+            choices: u64::MAX,
+            ..RequestFacts::default()
+        };
+        assert_eq!(facts.cost(Charge::Actual).tokens, u64::MAX);
+    }
+
+    #[test]
+    fn the_path_tells_the_work() {
+        let post = &Method::POST;
+        assert_eq!(Endpoint::of(post, "/v1/embeddings"), Endpoint::Embeddings);
+        assert_eq!(Endpoint::of(post, "/v1/embeddings/"), Endpoint::Embeddings);
+        assert_eq!(Endpoint::of(post, "/v1/responses"), Endpoint::Generation);
+        assert_eq!(Endpoint::of(&Method::GET, "/v1/models"), Endpoint::Lookup);
+        assert_eq!(
+            RequestFacts {
+                endpoint: Endpoint::Lookup,
+                assumed_output_tokens: 9,
+                ..RequestFacts::default()
+            }
+            .cost(Charge::Actual),
+            Cost::request()
+        );
+    }
+}
