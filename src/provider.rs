@@ -22,7 +22,7 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::anthropic::Anthropic;
 pub use self::estimate::TokenEstimate;
-pub use self::feedback::{Feedback, LimitHeaders, ReportedLimit};
+pub use self::feedback::{Feedback, LimitHeaders};
 pub use self::openai::OpenAi;
 pub use self::request::{Endpoint, RequestFacts};
 use crate::schedule::Cost;

@@ -4,6 +4,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::duration;
+use crate::schedule::ReportedLimit;
 use crate::tier::Meter;
 
 static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
@@ -42,23 +43,6 @@ impl Feedback {
                 .collect(),
         }
     }
-}
-
-/// The state of one limit, as a provider reports it beside a response.
-///
-/// It does not tell the window of the limit. OpenAI's request headers, for one, speak of the day or
-/// of the minute (measured values, read 2026-11-23); [`limit`](Self::limit) tells them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct ReportedLimit {
-    /// What the limit counts.
-    pub meter: Meter,
-    /// The limit itself, in units of the meter.
-    pub limit: Option<u64>,
-    /// What is left of it, in units of the meter, when the provider answered.
-    pub remaining: Option<u64>,
-    /// How long until it is whole again.
-    pub reset: Option<Duration>,
 }
 
 /// The names of the headers that report one limit.
@@ -102,10 +86,10 @@ impl LimitHeaders {
         }
         let reset = self.reset.as_ref().and_then(|name| headers.get(name));
         Some(ReportedLimit {
-            meter: self.meter,
             limit,
             remaining,
             reset: reset.and_then(text).and_then(duration::reset),
+            ..ReportedLimit::of(self.meter)
         })
     }
 }

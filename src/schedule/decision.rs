@@ -87,8 +87,10 @@ pub enum Settlement {
 pub struct LimitStatus {
     /// The limit as configured.
     pub limit: Limit,
-    /// Units counted now: reserved, sent and not expired.
+    /// Units counted now: reserved, sent and not expired, and what others use.
     pub used: u64,
+    /// Of them, what somebody else uses on the same key, as far as the provider let it be seen.
+    pub others: u64,
     /// The most that may be counted: the amount less the margin, or less if the provider reported
     /// a lower limit.
     pub effective: u64,

@@ -11,6 +11,9 @@ use super::{Cost, Timestamp};
 pub struct Entry {
     pub(super) cost: Cost,
     pub(super) phase: Phase,
+    /// What counted when it was dispatched, less all that had been granted until then: with what is
+    /// granted by now, it bounds what the provider may have counted of ours when it answered.
+    pub(super) mark: Cost,
 }
 
 /// How far an [`Entry`] has come.
@@ -40,6 +43,7 @@ impl Entry {
         Self {
             cost,
             phase: Phase::Reserved { slot: None },
+            mark: Cost::ZERO,
         }
     }
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::spacing::Pace;
 use super::window::{Fit, Window};
 use super::{
-    Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Phase, SchedulingStrategy,
-    Settlement, Spacing, Timestamp, Timing, Wait,
+    Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Phase, ReportedLimit,
+    SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait,
 };
 use crate::tier::{Charge, Limit, Meter};
 
@@ -48,6 +48,8 @@ pub struct Proactive {
     spacing: Spacing,
     pace: Pace,
     timing: Timing,
+    /// Everything granted so far and not released. Only differences count, so it may wrap.
+    granted: Cost,
 }
 
 impl Proactive {
@@ -62,6 +64,7 @@ impl Proactive {
             spacing: Spacing::Even,
             pace: Pace::new(Duration::ZERO),
             timing: Timing::default(),
+            granted: Cost::ZERO,
         };
         strategy.respace();
         strategy
@@ -80,6 +83,23 @@ impl Proactive {
     pub fn with_timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
+    }
+
+    /// What counts of ours in the narrowest window of each meter.
+    fn counted(&self) -> Cost {
+        let of = |meter| {
+            self.windows
+                .iter()
+                .filter(|window| window.limit().meter() == meter)
+                .min_by_key(|window| window.limit().window())
+                .map_or(0, Window::ours)
+        };
+        Cost {
+            requests: of(Meter::Requests),
+            tokens: of(Meter::Tokens),
+            input_tokens: of(Meter::InputTokens),
+            output_tokens: of(Meter::OutputTokens),
+        }
     }
 
     fn respace(&mut self) {
@@ -118,7 +138,7 @@ impl SchedulingStrategy for Proactive {
                 Fit::Never(oversize) => return Decision::Never(oversize),
             }
         }
-        let slot = self.pace.next();
+        let slot = self.pace.next(now);
         if slot > now {
             latest.add(Some(slot), Cause::Spacing);
         }
@@ -129,6 +149,7 @@ impl SchedulingStrategy for Proactive {
         for window in &mut self.windows {
             window.hold(cost.of(window.limit().meter()));
         }
+        self.granted = self.granted.zip(*cost, u64::wrapping_add);
         self.pace.grant(now);
         Entry::reserved(*cost)
     }
@@ -157,6 +178,8 @@ impl SchedulingStrategy for Proactive {
             window.unhold(entry.cost.of(meter));
             window.hold(cost.of(meter));
         }
+        self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
+        self.granted = self.granted.zip(*cost, u64::wrapping_add);
         entry.cost = *cost;
         Decision::Admit
     }
@@ -175,6 +198,7 @@ impl SchedulingStrategy for Proactive {
             let amount = entry.cost.of(window.limit().meter());
             window.dispatch(now, amount, &self.timing);
         }
+        entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
         Dispatch::Now
     }
 
@@ -212,6 +236,7 @@ impl SchedulingStrategy for Proactive {
         for window in &mut self.windows {
             window.unhold(entry.cost.of(window.limit().meter()));
         }
+        self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
         self.pace.ungrant();
         if let Some(slot) = slot {
             self.pace.give_back(slot);
@@ -219,40 +244,57 @@ impl SchedulingStrategy for Proactive {
     }
 
     /// A number below the configured one is believed at once, and given up for a higher one again,
-    /// up to the configured one. A number that belongs to another window than ours, as a daily
-    /// limit reported where only the minute is configured, is ignored: it is known by its reset.
-    fn reported(&mut self, _now: Timestamp, meter: Meter, amount: u64, reset: Option<Duration>) {
-        let mut same_meter = self
+    /// up to the configured one. What is used beyond all that may be ours is somebody else's, and
+    /// counts until the next report or until a window has passed.
+    ///
+    /// A number that belongs to another window than ours, as a daily limit reported where only the
+    /// minute is configured, is ignored: it is known by its reset.
+    fn reported(&mut self, now: Timestamp, entry: &Entry, report: &ReportedLimit) {
+        let Some(limit) = report.limit else {
+            return;
+        };
+        let meter = report.meter;
+        let ours = entry.mark.zip(self.granted, u64::wrapping_add).of(meter);
+        let on_meter = self
             .windows
-            .iter_mut()
-            .filter(|window| window.limit().meter() == meter);
-        if let Some(exact) = same_meter.find(|window| window.limit().amount() == amount) {
-            exact.set_amount(amount);
-        } else {
-            let narrowest = self
-                .windows
-                .iter_mut()
-                .filter(|window| window.limit().meter() == meter && amount > 0)
-                .filter(|window| reset.is_some_and(|reset| reset <= window.limit().window()))
-                .min_by_key(|window| window.limit().window());
-            match narrowest {
-                Some(window) => window.set_amount(amount),
-                None => return,
-            }
+            .iter()
+            .enumerate()
+            .filter(|(_, window)| window.limit().meter() == meter);
+        let exact = on_meter
+            .clone()
+            .find(|(_, window)| window.limit().amount() == limit);
+        let narrowest = on_meter
+            .clone()
+            .min_by_key(|(_, window)| window.limit().window());
+        let Some((narrowest, shortest)) =
+            narrowest.map(|(index, window)| (index, window.limit().window()))
+        else {
+            return;
+        };
+        let is_narrowest = match report.reset {
+            Some(reset) => reset <= shortest,
+            None => on_meter.count() == 1,
+        };
+        let index = match exact {
+            Some((exact, _)) => exact,
+            None if is_narrowest => narrowest,
+            None => return,
+        };
+        let window = &mut self.windows[index];
+        window.report_amount(now, limit);
+        if let (Some(remaining), true) = (report.remaining, index == narrowest) {
+            let used = limit.saturating_sub(remaining);
+            window.set_others(now, used.saturating_sub(ours));
         }
         self.respace();
     }
 
-    fn predict(&mut self, now: Timestamp, ahead: &Cost, cost: &Cost) -> Timestamp {
-        let spaced = u32::try_from(ahead.requests).unwrap_or(u32::MAX);
-        let slot = self.pace.next() + self.pace.interval().saturating_mul(spaced);
-        let charge = self.charge;
-        self.windows
-            .iter_mut()
-            .fold(slot.max(now), |latest, window| {
-                let meter = window.limit().meter();
-                latest.max(window.predict(now, ahead.of(meter), cost.of(meter), charge))
-            })
+    fn earliest(&mut self, now: Timestamp, cost: &Cost) -> Timestamp {
+        let (charge, timing) = (self.charge, &self.timing);
+        self.windows.iter_mut().fold(now, |latest, window| {
+            let amount = cost.of(window.limit().meter());
+            latest.max(window.earliest(now, amount, charge, timing))
+        })
     }
 
     fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {

@@ -1,7 +1,6 @@
 use std::fmt;
 
-use super::{Cost, Decision, Dispatch, Entry, LimitStatus, Settlement, Timestamp};
-use crate::tier::Meter;
+use super::{Cost, Decision, Dispatch, Entry, LimitStatus, ReportedLimit, Settlement, Timestamp};
 
 /// Decides which request may be sent when, and keeps the account.
 ///
@@ -39,31 +38,20 @@ pub trait SchedulingStrategy: fmt::Debug + Send {
     /// Ends an entry that was never dispatched: it costs nothing.
     fn release(&mut self, now: Timestamp, entry: Entry);
 
-    /// The provider said that its limit on `meter`, over a window it refills in `reset` if it named
-    /// one, is `amount`.
+    /// The answer to `entry`, which is dispatched, said this of one of the provider's limits.
     ///
     /// The default ignores it.
-    fn reported(
-        &mut self,
-        now: Timestamp,
-        meter: Meter,
-        amount: u64,
-        reset: Option<std::time::Duration>,
-    ) {
-        let _ = (now, meter, amount, reset);
+    fn reported(&mut self, now: Timestamp, entry: &Entry, report: &ReportedLimit) {
+        let _ = (now, entry, report);
     }
 
-    /// The earliest time at which a request of `cost` can be admitted after all of `ahead` has
-    /// been, as far as that is certain already. Never later than the true time if nothing is
-    /// released.
+    /// A time before which a request of `cost` is certainly not admitted, whatever is answered,
+    /// given back or released until then. Used to refuse at once what cannot be served in time.
     ///
-    /// The default looks at the request alone.
-    fn predict(&mut self, now: Timestamp, ahead: &Cost, cost: &Cost) -> Timestamp {
-        let _ = ahead;
-        match self.decide(now, cost) {
-            Decision::Wait(wait) => wait.until.unwrap_or(now),
-            Decision::Admit | Decision::Never(_) => now,
-        }
+    /// The default is certain of nothing.
+    fn earliest(&mut self, now: Timestamp, cost: &Cost) -> Timestamp {
+        let _ = cost;
+        now
     }
 
     /// Every limit as it stands.

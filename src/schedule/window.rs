@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::log::ExpiringLog;
 use super::{Anchor, LimitStatus, Oversize, Phase, Settlement, Timestamp, Timing};
 use crate::tier::{Charge, Limit, Meter};
@@ -13,8 +15,19 @@ pub(super) struct Window {
     /// The amount in force: the configured one, or a lower one the provider reported.
     amount: u64,
     effective: u64,
+    /// Until when a reported amount is believed. No report may stop a client for good: it would
+    /// never see another.
+    lowered_until: Timestamp,
     held: u64,
     log: ExpiringLog,
+    others: Others,
+}
+
+/// What somebody else uses on the same key, as the provider last let us see.
+#[derive(Debug)]
+struct Others {
+    amount: u64,
+    until: Timestamp,
 }
 
 /// By when the server has certainly counted a request against a limit.
@@ -47,8 +60,13 @@ impl Window {
             counted,
             amount: limit.amount(),
             effective: limit.effective(),
+            lowered_until: Timestamp::ZERO,
             held: 0,
             log: ExpiringLog::new(limit.window()),
+            others: Others {
+                amount: 0,
+                until: Timestamp::ZERO,
+            },
         }
     }
 
@@ -61,36 +79,75 @@ impl Window {
         self.amount
     }
 
-    /// Whether a settlement may give back what was reserved.
-    fn refunds(&self, charge: Charge) -> bool {
-        match self.limit.meter() {
-            Meter::Requests => false,
-            Meter::Concurrent => true,
-            Meter::Tokens | Meter::InputTokens | Meter::OutputTokens => charge == Charge::Actual,
-        }
+    /// What counts of ours.
+    pub(super) fn ours(&self) -> u64 {
+        self.held.saturating_add(self.log.total())
     }
 
     fn used(&self) -> u64 {
-        self.held.saturating_add(self.log.total())
+        self.ours().saturating_add(self.others.amount)
+    }
+
+    /// A gauge, not a sum: each report replaces the one before.
+    pub(super) fn set_others(&mut self, now: Timestamp, amount: u64) {
+        self.others = Others {
+            amount,
+            until: now + self.limit.window(),
+        };
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        self.log.expire(now);
+        if self.others.until <= now {
+            self.others.amount = 0;
+        }
+        if self.amount < self.limit.amount() && self.lowered_until <= now {
+            self.amount = self.limit.amount();
+            self.effective = self.limit.effective();
+        }
     }
 
     pub(super) fn fits(&mut self, now: Timestamp, amount: u64) -> Fit {
         if amount > self.effective {
-            return Fit::Never(Oversize {
-                limit: self.limit,
-                effective: self.effective,
-                requested: amount,
-            });
+            self.expire(now);
+        }
+        if amount > self.effective {
+            let effective = self.limit.effective();
+            return if amount > effective {
+                Fit::Never(Oversize {
+                    limit: self.limit,
+                    effective,
+                    requested: amount,
+                })
+            } else {
+                Fit::Later(Some(self.lowered_until))
+            };
         }
         let room = self.effective - amount;
         if self.used() <= room {
             return Fit::Yes;
         }
-        self.log.expire(now);
+        self.expire(now);
         match self.used().checked_sub(room) {
             None | Some(0) => Fit::Yes,
-            Some(excess) => Fit::Later(self.log.frees(excess)),
+            Some(excess) => Fit::Later(self.frees(excess)),
         }
+    }
+
+    /// When `excess` units stop counting by themselves.
+    fn frees(&self, excess: u64) -> Option<Timestamp> {
+        let with_others = self.log.frees(excess);
+        if self.others.amount == 0 {
+            return with_others;
+        }
+        let without = match excess.saturating_sub(self.others.amount) {
+            0 => Some(self.others.until),
+            excess => self
+                .log
+                .frees(excess)
+                .map(|frees| frees.max(self.others.until)),
+        };
+        [with_others, without].into_iter().flatten().min()
     }
 
     pub(super) fn hold(&mut self, amount: u64) {
@@ -191,45 +248,45 @@ impl Window {
         }
     }
 
-    /// The provider's own number: believed at once when lower, and never above the configured one.
-    pub(super) fn set_amount(&mut self, amount: u64) {
+    /// The provider's own number: believed at once when lower, for a window's length, and never
+    /// above the configured one.
+    pub(super) fn report_amount(&mut self, now: Timestamp, amount: u64) {
         self.amount = amount.min(self.limit.amount());
         self.effective = self.limit.effective_of(self.amount);
+        self.lowered_until = now + self.limit.window();
     }
 
-    /// No sooner than this can `cost` be admitted after `ahead` has been.
-    ///
-    /// Of what passes through a window, each `effective` units take a window's length. What a
-    /// settlement may give back is not certain and so not counted.
-    pub(super) fn predict(
+    /// A time before which `amount` certainly does not fit.
+    pub(super) fn earliest(
         &mut self,
         now: Timestamp,
-        ahead: u64,
-        cost: u64,
+        amount: u64,
         charge: Charge,
+        timing: &Timing,
     ) -> Timestamp {
-        self.log.expire(now);
-        let ahead = if self.refunds(charge) { 0 } else { ahead };
-        let total = ahead.saturating_add(cost);
-        if total == 0 || self.effective == 0 {
-            return now;
-        }
-        let windows = (total - 1) / self.effective;
-        let first = total - windows * self.effective;
-        let excess = self.log.total().saturating_sub(self.effective - first);
-        let start = match excess {
-            0 => now,
-            excess => self.log.frees(excess).unwrap_or(now),
+        // What is held may be released, and what was logged at the head may be given back at the
+        // settlement or, on an answer, expire sooner.
+        let (certain, sooner) = match self.counted {
+            Counted::End => (true, Duration::ZERO),
+            Counted::Head => (
+                self.limit.meter() == Meter::Requests || charge == Charge::Reserved,
+                timing.max_skew,
+            ),
         };
-        let windows = u32::try_from(windows).unwrap_or(u32::MAX);
-        start + self.limit.window().saturating_mul(windows)
+        self.log.expire(now);
+        let excess = (self.log.total().saturating_add(amount)).saturating_sub(self.effective);
+        match self.log.frees(excess) {
+            Some(frees) if certain && excess > 0 => frees.saturating_sub(sooner).max(now),
+            _ => now,
+        }
     }
 
     pub(super) fn status(&mut self, now: Timestamp) -> LimitStatus {
-        self.log.expire(now);
+        self.expire(now);
         LimitStatus {
             limit: self.limit,
             used: self.used(),
+            others: self.others.amount,
             effective: self.effective,
             frees_at: self.log.next_expiry(),
         }

@@ -36,6 +36,13 @@ impl Margin {
     }
 }
 
+/// A number of units.
+impl From<u64> for Margin {
+    fn from(units: u64) -> Self {
+        Self::Units(units)
+    }
+}
+
 /// One rate limit of a provider: at most `amount` units of a [`Meter`] in any window of a length.
 ///
 /// An unlimited meter has no limit at all; there is no special number for it.
