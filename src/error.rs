@@ -1,0 +1,148 @@
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::schedule::{Cause, Oversize};
+use crate::tier::Limit;
+
+/// The error type of the services here: either a [`RateLimitError`] or the inner service's own
+/// error, unchanged.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a request was not sent.
+///
+/// A service answers with it from `call`, never from `poll_ready`: an error there would mean that
+/// the service is dead. It comes boxed as [`BoxError`]:
+///
+/// ```
+/// use proactive_rate_limit::{BoxError, RateLimitError};
+///
+/// fn was_refused_here(error: &BoxError) -> bool {
+///     error.downcast_ref::<RateLimitError>().is_some()
+/// }
+/// # let _ = was_refused_here;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RateLimitError {
+    /// It would have to wait, or has waited, for longer than it may.
+    WaitTooLong(Box<WaitTooLong>),
+    /// It needs more than a limit ever admits.
+    RequestTooLarge(Box<RequestTooLarge>),
+    /// The pool is in use with other limits or options.
+    ConflictingPool(Box<ConflictingPool>),
+}
+
+/// The numbers of a [`RateLimitError::WaitTooLong`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitTooLong {
+    /// The pool it waited for.
+    pub pool: String,
+    /// How long it has waited. Zero if it was refused at once.
+    pub waited: Duration,
+    /// The longest it may wait.
+    pub max_wait: Duration,
+    /// How much longer it would have to wait at least, as far as that is known.
+    pub remaining: Option<Duration>,
+    /// What it waits for.
+    pub cause: Cause,
+    /// How many came before it and still wait.
+    pub ahead: usize,
+    /// Units counted now against the limit that makes it wait, if it is a limit.
+    pub used: Option<u64>,
+}
+
+/// The numbers of a [`RateLimitError::RequestTooLarge`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestTooLarge {
+    /// The pool it was meant for.
+    pub pool: String,
+    /// The limit it exceeds.
+    pub limit: Limit,
+    /// The most that limit admits.
+    pub effective: u64,
+    /// What the request needs, in the limit's units.
+    pub requested: u64,
+}
+
+impl RequestTooLarge {
+    pub(crate) fn new(pool: &str, oversize: Oversize) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            limit: oversize.limit,
+            effective: oversize.effective,
+            requested: oversize.requested,
+        }
+    }
+}
+
+/// What a [`RateLimitError::ConflictingPool`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConflictingPool {
+    /// The pool both ask for.
+    pub pool: String,
+    /// How it was registered first.
+    pub registered: String,
+    /// What was asked for now.
+    pub requested: String,
+}
+
+impl fmt::Display for RateLimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WaitTooLong(error) => error.fmt(f),
+            Self::RequestTooLarge(error) => error.fmt(f),
+            Self::ConflictingPool(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for WaitTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: may wait {:?}, has waited {:?}",
+            self.pool, self.max_wait, self.waited
+        )?;
+        if let Some(remaining) = self.remaining {
+            write!(f, " and needs at least {remaining:?} more")?;
+        }
+        write!(f, ", for {}", self.cause)?;
+        if let Some(used) = self.used {
+            write!(f, " ({used} used)")?;
+        }
+        match self.ahead {
+            0 => Ok(()),
+            ahead => write!(f, ", with {ahead} ahead"),
+        }
+    }
+}
+
+impl fmt::Display for RequestTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: the request needs {} {}, and of {} at most {} are used at once",
+            self.pool,
+            self.requested,
+            self.limit.meter(),
+            self.limit,
+            self.effective
+        )
+    }
+}
+
+impl fmt::Display for ConflictingPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is already in use with other settings: registered as [{}], now asked for as [{}]",
+            self.pool, self.registered, self.requested
+        )
+    }
+}
+
+impl Error for RateLimitError {}

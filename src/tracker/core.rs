@@ -1,0 +1,493 @@
+use std::collections::BTreeMap;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::runtime;
+
+use super::line::{Line, Ticket, Waiter};
+use super::outbox::Outbox;
+use super::stats::Counters;
+use super::typical::Typical;
+use crate::schedule::{
+    Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Oversize, ReportedLimit,
+    SchedulingStrategy, Settlement, Timestamp, Wait,
+};
+
+/// The shortest time between two looks at the line, should a strategy name a time already past.
+const SHORTEST_ALARM: Duration = Duration::from_millis(1);
+
+/// Everything a pool knows, behind its one lock.
+///
+/// Every operation ends in [`turn`](Self::turn), which offers what became free to whoever is next
+/// and says when to look again.
+#[derive(Debug)]
+pub(super) struct Core {
+    strategy: Box<dyn SchedulingStrategy>,
+    line: Line,
+    /// Granted and not yet sent.
+    held: BTreeMap<Ticket, Held>,
+    /// No later than the first time at which one of `held` lapses.
+    next_lapse: Timestamp,
+    hold_until: Timestamp,
+    typical: Typical,
+    pub(super) counters: Counters,
+    drivers: Vec<DriverSlot>,
+    /// When the line has to be looked at again if nothing happens before.
+    alarm: Option<Timestamp>,
+    grace: Duration,
+    last_ticket: Ticket,
+    now: Timestamp,
+}
+
+#[derive(Debug)]
+struct Held {
+    entry: Entry,
+    /// From when on it is taken back as soon as somebody else could use it.
+    lapses: Timestamp,
+}
+
+#[derive(Debug)]
+struct DriverSlot {
+    runtime: runtime::Id,
+    /// When its timer will wake it.
+    armed: Option<Timestamp>,
+    /// To wake it sooner.
+    waker: Option<Waker>,
+}
+
+/// What a driver does after its pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drive {
+    /// At this time, or when it is woken.
+    LookAgain(Option<Timestamp>),
+    /// Nobody waits: it is dismissed.
+    Stop,
+}
+
+/// One request's wish to be admitted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) ticket: Ticket,
+    /// `None` while the request is not known: what one of this pool usually costs.
+    pub(super) cost: Option<Cost>,
+    pub(super) deadline: Timestamp,
+    pub(super) turn: ClaimTurn,
+}
+
+/// How often a claim has been made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClaimTurn {
+    /// Everybody in line is ahead of it.
+    Newcomer,
+    /// It was granted before and lost the grant.
+    Again,
+    /// It is in line.
+    Queued,
+}
+
+#[derive(Debug)]
+pub(super) enum Claimed {
+    Granted,
+    Parked,
+    TooLarge(Oversize),
+    TooLate(Refusal),
+}
+
+/// The numbers of a refusal for time.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) remaining: Option<Duration>,
+    pub(super) cause: Cause,
+    pub(super) ahead: usize,
+    pub(super) used: Option<u64>,
+}
+
+/// What became of an attempt to send.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// Stamped: send it now.
+    Sent(Entry),
+    /// Keeps its grant until its slot.
+    NotBefore(Timestamp),
+    /// The grant lapsed, does not suffice, or a hold began: it has to be won again.
+    Lost,
+    TooLarge(Oversize),
+}
+
+impl Core {
+    pub(super) fn new(strategy: Box<dyn SchedulingStrategy>, grace: Duration) -> Self {
+        Self {
+            strategy,
+            line: Line::new(),
+            held: BTreeMap::new(),
+            next_lapse: Timestamp::ZERO,
+            hold_until: Timestamp::ZERO,
+            typical: Typical::new(),
+            counters: Counters::default(),
+            drivers: Vec::new(),
+            alarm: None,
+            grace,
+            last_ticket: Ticket(0),
+            now: Timestamp::ZERO,
+        }
+    }
+
+    /// The time never goes back, whatever two runtimes' clocks say.
+    pub(super) fn tick(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(super) fn issue_ticket(&mut self) -> Ticket {
+        self.last_ticket.0 += 1;
+        self.last_ticket
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        now: Timestamp,
+        claim: Claim,
+        waker: &Waker,
+        out: &mut Outbox,
+    ) -> Claimed {
+        let cost = match claim.cost {
+            Some(cost) => cost,
+            None => self.typical_cost(now),
+        };
+        let decision = if self.line.may_claim(claim.ticket) {
+            self.gate(now, &cost)
+        } else {
+            Decision::Wait(Wait {
+                until: None,
+                cause: Cause::Line,
+            })
+        };
+        let claimed = match decision {
+            Decision::Admit => {
+                self.grant(now, claim.ticket, &cost);
+                Claimed::Granted
+            }
+            Decision::Never(oversize) => {
+                self.counters.too_large += 1;
+                Claimed::TooLarge(oversize)
+            }
+            Decision::Wait(wait) => match self.refusal(now, &claim, wait) {
+                Some(refusal) => {
+                    self.counters.wait_timeouts += 1;
+                    Claimed::TooLate(refusal)
+                }
+                None => Claimed::Parked,
+            },
+        };
+        if let Claimed::Parked = claimed {
+            if claim.turn == ClaimTurn::Newcomer {
+                self.counters.scheduled_waits += 1;
+            }
+            let waiter = Waiter {
+                cost,
+                deadline: claim.deadline,
+                waker: waker.clone(),
+            };
+            self.line.park(claim.ticket, waiter, out);
+        } else {
+            self.line.leave(claim.ticket, out);
+        }
+        self.turn(now, out);
+        claimed
+    }
+
+    /// Whether a claim that has to wait should not even begin to, or should stop.
+    ///
+    /// Only what is certain refuses a newcomer. Those ahead of it are not: they may be gone, and
+    /// then they must not cost others more than a few graces.
+    fn refusal(&mut self, now: Timestamp, claim: &Claim, wait: Wait) -> Option<Refusal> {
+        let certain = match claim.turn {
+            ClaimTurn::Newcomer => {
+                let cost = claim.cost.unwrap_or(Cost::request());
+                self.strategy.earliest(now, &cost).max(self.hold_until)
+            }
+            ClaimTurn::Again | ClaimTurn::Queued => now,
+        };
+        if now < claim.deadline && certain <= claim.deadline {
+            return None;
+        }
+        let used = match wait.cause {
+            Cause::Limit(limit) => self
+                .strategy
+                .status(now)
+                .into_iter()
+                .find(|status| status.limit == limit)
+                .map(|status| status.used),
+            Cause::Spacing | Cause::Hold | Cause::Line => None,
+        };
+        let until = wait.until.unwrap_or(certain);
+        Some(Refusal {
+            remaining: (until > now).then(|| until.saturating_since(now)),
+            cause: wait.cause,
+            ahead: self.line.before(claim.ticket),
+            used,
+        })
+    }
+
+    /// What an unknown request is taken to cost: no more than any request can be admitted with.
+    fn typical_cost(&mut self, now: Timestamp) -> Cost {
+        let typical = self.typical.cost();
+        match self.strategy.decide(now, &typical) {
+            Decision::Never(_) => Cost::request(),
+            Decision::Admit | Decision::Wait(_) => typical,
+        }
+    }
+
+    fn gate(&mut self, now: Timestamp, cost: &Cost) -> Decision {
+        if self.hold_until > now {
+            return Decision::Wait(Wait {
+                until: Some(self.hold_until),
+                cause: Cause::Hold,
+            });
+        }
+        let decision = self.strategy.decide(now, cost);
+        if matches!(decision, Decision::Wait(_)) && self.lapse(now) {
+            return self.strategy.decide(now, cost);
+        }
+        decision
+    }
+
+    fn grant(&mut self, now: Timestamp, ticket: Ticket, cost: &Cost) {
+        let entry = self.strategy.reserve(now, cost);
+        self.keep(ticket, entry, now + self.grace);
+        self.counters.granted += 1;
+    }
+
+    fn keep(&mut self, ticket: Ticket, entry: Entry, lapses: Timestamp) {
+        self.next_lapse = match self.held.is_empty() {
+            true => lapses,
+            false => self.next_lapse.min(lapses),
+        };
+        self.held.insert(ticket, Held { entry, lapses });
+    }
+
+    /// Takes back what was granted and not used in time. Whether there was any.
+    fn lapse(&mut self, now: Timestamp) -> bool {
+        if self.held.is_empty() || self.next_lapse > now {
+            return false;
+        }
+        let stale: Vec<Ticket> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.lapses <= now)
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in &stale {
+            if let Some(held) = self.held.remove(ticket) {
+                self.strategy.release(now, held.entry);
+                self.counters.lapsed += 1;
+            }
+        }
+        if let Some(next) = self.held.values().map(|held| held.lapses).min() {
+            self.next_lapse = next;
+        }
+        !stale.is_empty()
+    }
+
+    pub(super) fn dispatch(
+        &mut self,
+        now: Timestamp,
+        ticket: Ticket,
+        cost: &Cost,
+        out: &mut Outbox,
+    ) -> Attempt {
+        let Some(Held { mut entry, .. }) = self.held.remove(&ticket) else {
+            return Attempt::Lost;
+        };
+        let attempt = if self.hold_until > now {
+            self.return_grant(now, entry);
+            Attempt::Lost
+        } else if entry.cost() == cost {
+            self.stamp(now, ticket, entry)
+        } else {
+            match self.strategy.resize(now, &mut entry, cost) {
+                Decision::Admit => self.stamp(now, ticket, entry),
+                Decision::Wait(_) => {
+                    self.return_grant(now, entry);
+                    Attempt::Lost
+                }
+                Decision::Never(oversize) => {
+                    self.return_grant(now, entry);
+                    self.counters.too_large += 1;
+                    Attempt::TooLarge(oversize)
+                }
+            }
+        };
+        self.turn(now, out);
+        attempt
+    }
+
+    fn stamp(&mut self, now: Timestamp, ticket: Ticket, mut entry: Entry) -> Attempt {
+        match self.strategy.dispatch(now, &mut entry) {
+            Dispatch::Now => {
+                self.typical.learn(entry.cost());
+                self.counters.dispatched += 1;
+                Attempt::Sent(entry)
+            }
+            Dispatch::NotBefore(slot) => {
+                self.keep(ticket, entry, slot + self.grace);
+                Attempt::NotBefore(slot)
+            }
+        }
+    }
+
+    fn return_grant(&mut self, now: Timestamp, entry: Entry) {
+        self.strategy.release(now, entry);
+        self.counters.released += 1;
+    }
+
+    /// Whoever held this ticket will not come any more.
+    pub(super) fn withdraw(&mut self, now: Timestamp, ticket: Ticket, out: &mut Outbox) {
+        self.line.leave(ticket, out);
+        if let Some(held) = self.held.remove(&ticket) {
+            self.return_grant(now, held.entry);
+        }
+        self.turn(now, out);
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        now: Timestamp,
+        entry: &mut Entry,
+        reports: &[ReportedLimit],
+        out: &mut Outbox,
+    ) {
+        self.strategy.answer(now, entry);
+        for report in reports {
+            self.strategy.reported(now, entry, report);
+        }
+        self.turn(now, out);
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        now: Timestamp,
+        entry: Entry,
+        settlement: Settlement,
+        out: &mut Outbox,
+    ) {
+        match settlement {
+            Settlement::Charged(_) => self.counters.settled += 1,
+            Settlement::Abandoned => self.counters.abandoned += 1,
+        }
+        self.strategy.settle(now, entry, settlement);
+        self.turn(now, out);
+    }
+
+    /// Admits nobody before `until`. A later end than one known already replaces it.
+    pub(super) fn hold(&mut self, until: Timestamp) {
+        self.hold_until = self.hold_until.max(until);
+    }
+
+    pub(super) fn hold_until(&self) -> Timestamp {
+        self.hold_until
+    }
+
+    pub(super) fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {
+        self.strategy.status(now)
+    }
+
+    pub(super) fn reserved(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Offers what is free to whoever is next, and sees to it that somebody looks again in time.
+    pub(super) fn turn(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.line.is_empty() {
+            self.alarm = None;
+            return;
+        }
+        self.line.expire_deadlines(now, out);
+        self.line.expire_offers(now, self.grace);
+        let mut blocked_until = None;
+        while let Some(cost) = self.line.next_to_offer().copied() {
+            match self.gate(now, &cost) {
+                // What can never be admitted has to come and learn so.
+                Decision::Admit | Decision::Never(_) => self.line.offer(now, out),
+                Decision::Wait(wait) => {
+                    let lapse = (!self.held.is_empty()).then_some(self.next_lapse);
+                    blocked_until = earlier(wait.until, lapse);
+                    break;
+                }
+            }
+        }
+        self.alarm = earlier(blocked_until, self.line.next_event(self.grace))
+            .map(|alarm| alarm.max(now + SHORTEST_ALARM));
+        for driver in &mut self.drivers {
+            let too_late = match (self.alarm, driver.armed) {
+                (Some(alarm), Some(armed)) => alarm < armed,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if too_late {
+                // Without a waker it is about to look anyway.
+                if let Some(waker) = driver.waker.take() {
+                    out.wake(waker);
+                }
+            }
+        }
+    }
+
+    /// Whether a driver has to be spawned for waiters of this runtime. It counts as present from
+    /// now on.
+    pub(super) fn wants_driver(&mut self, runtime: runtime::Id) -> bool {
+        if self.line.is_empty() || self.drivers.iter().any(|slot| slot.runtime == runtime) {
+            return false;
+        }
+        self.drivers.push(DriverSlot {
+            runtime,
+            armed: None,
+            waker: None,
+        });
+        true
+    }
+
+    /// One pass of a driver.
+    pub(super) fn drive(
+        &mut self,
+        now: Timestamp,
+        runtime: runtime::Id,
+        waker: &Waker,
+        out: &mut Outbox,
+    ) -> Drive {
+        if self.line.is_empty() {
+            self.dismiss_driver(runtime, out);
+            return Drive::Stop;
+        }
+        // It is looking now, so it must not be woken for what it is about to see.
+        self.arm_driver(runtime, None, out);
+        self.turn(now, out);
+        self.arm_driver(runtime, Some(waker.clone()), out);
+        Drive::LookAgain(self.alarm)
+    }
+
+    fn arm_driver(&mut self, runtime: runtime::Id, waker: Option<Waker>, out: &mut Outbox) {
+        if let Some(slot) = self.drivers.iter_mut().find(|slot| slot.runtime == runtime) {
+            slot.armed = self.alarm;
+            if let Some(old) = std::mem::replace(&mut slot.waker, waker) {
+                out.discard(old);
+            }
+        }
+    }
+
+    pub(super) fn dismiss_driver(&mut self, runtime: runtime::Id, out: &mut Outbox) {
+        if let Some(at) = self.drivers.iter().position(|slot| slot.runtime == runtime) {
+            if let Some(waker) = self.drivers.swap_remove(at).waker {
+                out.discard(waker);
+            }
+        }
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    [a, b].into_iter().flatten().min()
+}

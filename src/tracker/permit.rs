@@ -1,0 +1,116 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pool::{LONGEST_HOLD, Shared};
+use crate::schedule::{Cost, Entry, ReportedLimit, Settlement};
+
+/// One request that counts as sent, until it is settled.
+///
+/// Dropping it is the careful end for a request nobody heard the end of: whatever was reserved
+/// stays counted for as long as the provider may count it.
+#[must_use = "a permit that is dropped counts its request as abandoned, at its full reserve"]
+pub struct Permit {
+    pool: Arc<Shared>,
+    /// `None` only after the settlement, when all that is left is to drop.
+    entry: Option<Entry>,
+}
+
+impl Permit {
+    pub(super) fn new(pool: Arc<Shared>, entry: Entry) -> Self {
+        Self {
+            pool,
+            entry: Some(entry),
+        }
+    }
+
+    /// What is reserved for it.
+    pub fn reserved(&self) -> Cost {
+        self.entry
+            .as_ref()
+            .map_or(Cost::ZERO, |entry| *entry.cost())
+    }
+
+    /// The response head is here: the provider has counted the request by now. Call it as early
+    /// as possible; a second call changes nothing.
+    pub fn answered(&mut self) {
+        self.answered_with(&[]);
+    }
+
+    /// [`answered`](Self::answered), by a response whose headers say this of the provider's limits.
+    ///
+    /// A limit lower than the configured one is believed at once; what is used and cannot be ours
+    /// counts as somebody else's.
+    pub fn answered_with(&mut self, reports: &[ReportedLimit]) {
+        if let Some(entry) = &mut self.entry {
+            self.pool
+                .with(|core, now, out| core.answer(now, entry, reports, out));
+        }
+    }
+
+    /// The response is complete, and the provider counts `charged` for it.
+    ///
+    /// Of a limit that gives nothing back ([`Charge::Reserved`](crate::Charge::Reserved)), pass at
+    /// least what was [reserved](Self::reserved).
+    pub fn settle(mut self, charged: Cost) {
+        self.end(Settlement::Charged(charged), None);
+    }
+
+    /// The response is over, and its body said this of its usage. Nothing is charged for certain
+    /// if its end was not seen.
+    pub(crate) fn close(mut self, settlement: Settlement, usage: UsageOutcome) {
+        self.end(settlement, Some(usage));
+    }
+
+    /// The provider refused the request for its rate limit: nobody is admitted for as long as it
+    /// asked for, at most 300 s, or for a second if it did not say.
+    ///
+    /// The request itself stays counted: a provider may count what it refuses.
+    pub fn throttled(mut self, retry_after: Option<Duration>) {
+        const UNSAID: Duration = Duration::from_secs(1);
+        let pause = retry_after.unwrap_or(UNSAID).min(LONGEST_HOLD);
+        self.pool.with(|core, now, _| {
+            core.counters.throttled += 1;
+            core.hold(now + pause);
+        });
+        let reserved = self.reserved();
+        self.end(Settlement::Charged(reserved), None);
+    }
+
+    fn end(&mut self, settlement: Settlement, usage: Option<UsageOutcome>) {
+        if let Some(entry) = self.entry.take() {
+            self.pool.with(|core, now, out| {
+                match usage {
+                    Some(UsageOutcome::Read) => core.counters.usage_read += 1,
+                    Some(UsageOutcome::Missing) => core.counters.usage_missing += 1,
+                    Some(UsageOutcome::Unreadable) => core.counters.usage_unreadable += 1,
+                    None => {}
+                }
+                core.settle(now, entry, settlement, out);
+            });
+        }
+    }
+}
+
+/// What a response's body said of its usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsageOutcome {
+    Read,
+    Missing,
+    Unreadable,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.end(Settlement::Abandoned, None);
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("pool", &self.pool.name())
+            .field("entry", &self.entry)
+            .finish()
+    }
+}
