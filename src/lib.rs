@@ -1,16 +1,130 @@
-//! Keeps outbound LLM calls under the provider's rate limits before the provider refuses them.
+//! Keeps outbound LLM calls under the provider's rate limits *before* the provider refuses them,
+//! and as close to the limits as is safe.
+//!
+//! [`ProactiveRateLimitLayer`] is a tower layer. It holds each request in `poll_ready` until it may
+//! be sent, then reads what it cost from the response on its way to the caller (JSON or SSE) and
+//! settles the budget. Everybody in a process who draws on the same budget shares it.
+//!
+//! ```no_run
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::{BodyExt, Full};
+//! use hyper_util::client::legacy::Client;
+//! use hyper_util::rt::TokioExecutor;
+//! use proactive_rate_limit::{ProactiveRateLimitLayer, Tier};
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), proactive_rate_limit::BoxError> {
+//! # let hyper_client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+//! # let request = Request::post("http://localhost/v1/chat/completions").body(Full::default())?;
+//! let tier = Tier::lookup("openai", "gpt-4o-mini", "tier1")?;
+//! let mut client = ServiceBuilder::new()
+//!     .layer(ProactiveRateLimitLayer::new(tier))
+//!     .service(hyper_client);
+//!
+//! let response = client.ready().await?.call(request).await?;
+//! let answer = response.into_body().collect().await?; // its usage settles the budget
+//! # drop(answer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Any `Service<http::Request<B>, Response = http::Response<R>> + Clone` can be the inner one.
+//!
+//! # What is promised
+//!
+//! For a limit of N units per window W with margin m, the server never counts more than N − m of
+//! this process's units in *any* interval of length W, as long as it counts a request once, at no
+//! more than was reserved for it, within [`max_skew`](ProactiveRateLimitLayer::max_skew) of its
+//! dispatch and not after its response head. [`schedule::Proactive`] says why that holds, and the
+//! test `envelope` checks it against an exact oracle, with each assumption removed in turn.
+//!
+//! It does not cover a server that charges more than was reserved, redirects or retries *below*
+//! this layer, other processes on the same key, and limits on requests in flight (best effort: a
+//! client sees a request end before or after its server does).
+//!
+//! # What a request costs
+//!
+//! Before it is sent, a cost is reserved. A [`TokenEstimate`] in the request's extensions is taken
+//! as it is; otherwise the body is looked into, if it is one that can be without consuming it
+//! (`Full<Bytes>`, `String`), for its cap on the answer and the size of its prompt; otherwise its
+//! length counts. A request without a cap on its answer is taken to need
+//! [`assumed_output_tokens`](Tier::assumed_output_tokens). When the response ends, its usage
+//! replaces the reserve, as far as the provider gives back what was not used: see [`Charge`].
+//!
+//! # Where it belongs in a stack
+//!
+//! - *Inside* retries and hedging: each attempt is a request of its own to the provider.
+//! - *Outside* decompression: it reads the body, and does not see through an encoding.
+//! - *Inside* whatever follows redirects, if each hop counts at the provider; outside, if only the
+//!   first does.
+//! - A `Timeout` layer around it does not cover the wait, which happens in `poll_ready`: that is
+//!   what [`max_wait`](ProactiveRateLimitLayer::max_wait) is for.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use proactive_rate_limit::{BoxError, Limit, ProactiveRateLimitLayer, ResponseBody, Tier};
+//! # use tower::{ServiceBuilder, service_fn};
+//! # type Body = http_body_util::Full<bytes::Bytes>;
+//! # #[derive(Clone)]
+//! # struct RetryServerErrors;
+//! # impl<Q: Clone, R> tower::retry::Policy<Q, R, BoxError> for RetryServerErrors {
+//! #     type Future = std::future::Ready<()>;
+//! #     fn retry(&mut self, _: &mut Q, _: &mut Result<R, BoxError>) -> Option<Self::Future> { None }
+//! #     fn clone_request(&mut self, request: &Q) -> Option<Q> { Some(request.clone()) }
+//! # }
+//! # fn main() -> Result<(), proactive_rate_limit::TierError> {
+//! # let tier = Tier::builder("openai", "gpt-4o").limit(Limit::requests(500).per_minute()).build()?;
+//! # let client = service_fn(|_: http::Request<Body>| async {
+//! #     Ok::<_, BoxError>(http::Response::new(Body::default()))
+//! # });
+//! let stack = ServiceBuilder::new()
+//!     .retry(RetryServerErrors)
+//!     .layer(ProactiveRateLimitLayer::new(tier).max_wait(Duration::from_secs(30)))
+//!     .service(client);
+//! # fn is_service<S: tower::Service<http::Request<Body>>>(_: S) {}
+//! # is_service(stack);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Without tower
+//!
+//! [`RateLimitTracker`] and [`Pool`] are the same budget for programs that call a provider some
+//! other way: `acquire`, send, `settle`.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
+//! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod body;
+mod error;
+mod future;
+mod layer;
+mod limiter;
 mod peek;
 pub mod provider;
 pub mod schedule;
+mod service;
 pub mod tier;
+pub mod tracker;
 pub mod usage;
 
 #[doc(inline)]
 pub use self::{
+    body::ResponseBody,
+    error::{BoxError, ConflictingPool, RateLimitError, RequestTooLarge, WaitTooLong},
+    future::ResponseFuture,
+    layer::ProactiveRateLimitLayer,
     provider::TokenEstimate,
-    schedule::Cost,
-    tier::{Charge, Limit, Margin, Meter, Tier, TierBuilder, TierError},
+    schedule::{Anchor, Cost, SchedulingStrategy, Spacing},
+    service::ProactiveRateLimit,
+    tier::{Charge, Limit, LimitAmount, Margin, Meter, Tier, TierBuilder, TierError},
+    tracker::{LimitStats, Permit, Pool, RateLimitTracker, Stats},
 };

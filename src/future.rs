@@ -1,0 +1,220 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use sync_wrapper::SyncWrapper;
+use tokio::time::{Sleep, sleep_until};
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::error::{BoxError, RateLimitError};
+use crate::limiter::Limiter;
+use crate::schedule::Cost;
+use crate::tracker::{Permit, Place, Sending};
+
+pin_project! {
+    /// The response of a [`ProactiveRateLimit`](crate::ProactiveRateLimit).
+    ///
+    /// The request is sent, and counts as sent, when this is first polled, or later if it has to
+    /// wait for more room than its service held for it.
+    ///
+    /// # Errors
+    ///
+    /// A [`RateLimitError`] if the request was not sent, or the inner service's own error.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the request was sent, it costs nothing. Dropped after, the request stays
+    /// counted at its full reserve for as long as the provider may charge it.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        Admission {
+            // The wrappers keep the future `Sync` whatever the body and the inner service are:
+            // boxed stacks ask for it.
+            admission: SyncWrapper<Option<Admission<S, B>>>,
+        },
+        Sent {
+            #[pin]
+            response: SyncWrapper<F>,
+            permit: Option<Permit>,
+            limiter: Arc<Limiter>,
+        },
+        Refused {
+            error: Option<RateLimitError>,
+        },
+    }
+}
+
+/// A request on its way to the inner service.
+struct Admission<S, B> {
+    limiter: Arc<Limiter>,
+    place: Place,
+    cost: Cost,
+    request: Request<B>,
+    inner: S,
+    inner_ready: bool,
+    slot: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S, B> ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    /// Sends `request` through `inner`, which is ready, as soon as `cost` is admitted.
+    pub(crate) fn admit(
+        limiter: Arc<Limiter>,
+        place: Place,
+        cost: Cost,
+        inner: S,
+        inner_ready: bool,
+        request: Request<B>,
+    ) -> Self {
+        Self {
+            state: State::Admission {
+                admission: SyncWrapper::new(Some(Admission {
+                    limiter,
+                    place,
+                    cost,
+                    request,
+                    inner,
+                    inner_ready,
+                    slot: None,
+                })),
+            },
+        }
+    }
+
+    pub(crate) fn refuse(error: RateLimitError) -> Self {
+        Self {
+            state: State::Refused { error: Some(error) },
+        }
+    }
+}
+
+impl<S, B> Admission<S, B>
+where
+    S: Service<Request<B>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    /// Ready when the request counts as sent: it has to be, in the same poll.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, BoxError>> {
+        loop {
+            if let Some(slot) = &mut self.slot {
+                ready!(slot.as_mut().poll(cx));
+                self.slot = None;
+            }
+            match self.place.poll_grant(cx, Some(&self.cost)) {
+                Poll::Ready(granted) => granted?,
+                Poll::Pending => {
+                    self.unready_inner();
+                    return Poll::Pending;
+                }
+            }
+            if !self.inner_ready {
+                ready!(self.inner.poll_ready(cx)).map_err(Into::into)?;
+                self.inner_ready = true;
+            }
+            match self.place.try_send(&self.cost)? {
+                Sending::Sent(permit) => return Poll::Ready(Ok(permit)),
+                Sending::NotBefore(slot) => {
+                    self.unready_inner();
+                    self.slot = Some(Box::pin(sleep_until(slot)));
+                }
+                Sending::Lost => {}
+            }
+        }
+    }
+
+    /// Whoever waits here must not keep others from what the inner service reserved for it.
+    fn unready_inner(&mut self) {
+        if self.inner_ready {
+            self.inner = self.inner.clone();
+            self.inner_ready = false;
+        }
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Body,
+{
+    type Output = Result<Response<ResponseBody<R>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Admission { admission } => {
+                    let admission = admission.get_mut();
+                    let Some(waiting) = admission else {
+                        panic!("`ResponseFuture` polled after completion");
+                    };
+                    let sent = ready!(waiting.poll_send(cx));
+                    let Some(Admission {
+                        limiter,
+                        request,
+                        mut inner,
+                        ..
+                    }) = admission.take()
+                    else {
+                        panic!("`ResponseFuture` polled after completion");
+                    };
+                    let permit = sent?;
+                    let response = SyncWrapper::new(inner.call(request));
+                    state.set(State::Sent {
+                        response,
+                        permit: Some(permit),
+                        limiter,
+                    });
+                }
+                StateProj::Sent {
+                    response,
+                    permit,
+                    limiter,
+                } => {
+                    let response = ready!(response.get_pin_mut().poll(cx));
+                    let permit = permit.take();
+                    // An error is never a head: dropping the permit leaves the request counted.
+                    let response = response.map_err(Into::into)?;
+                    let Some(permit) = permit else {
+                        panic!("`ResponseFuture` polled after completion");
+                    };
+                    return Poll::Ready(Ok(limiter.answered(permit, response)));
+                }
+                StateProj::Refused { error } => {
+                    let Some(error) = error.take() else {
+                        panic!("`ResponseFuture` polled after completion");
+                    };
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+        }
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tower_layer::Layer;
+
+use crate::error::RateLimitError;
+use crate::limiter::Limiter;
+use crate::schedule::{Anchor, SchedulingStrategy, Spacing};
+use crate::service::ProactiveRateLimit;
+use crate::tier::{Limit, Margin, Tier};
+use crate::tracker::{DEFAULT_MAX_WAIT, Pool, PoolOptions, RateLimitTracker, Stats};
+
+/// Keeps the requests of a client under the rate limits of a [`Tier`].
+///
+/// Every service it wraps, and every other layer made from the same tier, shares one budget: see
+/// [`RateLimitTracker::global`]. The [crate] documentation shows it in use and says where in a stack
+/// it belongs.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use proactive_rate_limit::{Limit, ProactiveRateLimitLayer, Tier};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tier = Tier::builder("openai", "gpt-4o-mini")
+///     .limit(Limit::requests(500).per_minute())
+///     .limit(Limit::tokens(200_000).per_minute())
+///     .build()?;
+/// let layer = ProactiveRateLimitLayer::new(tier)
+///     .safety_margin(5)
+///     .max_wait(Duration::from_secs(30));
+/// # let _ = layer;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProactiveRateLimitLayer {
+    tier: Tier,
+    tracker: RateLimitTracker,
+    options: PoolOptions,
+    max_wait: Duration,
+}
+
+impl ProactiveRateLimitLayer {
+    /// A layer for this tier, with a budget shared by the whole process.
+    pub fn new(tier: Tier) -> Self {
+        Self {
+            tier,
+            tracker: RateLimitTracker::global().clone(),
+            options: PoolOptions::default(),
+            max_wait: DEFAULT_MAX_WAIT,
+        }
+    }
+
+    /// Shares the budget with the users of this tracker only, in place of the whole process.
+    #[must_use]
+    pub fn tracker(mut self, tracker: &RateLimitTracker) -> Self {
+        self.tracker = tracker.clone();
+        self
+    }
+
+    /// How far below every windowed limit to stay, in units or percent, in place of each limit's
+    /// own margin (2 units unless set).
+    #[must_use]
+    pub fn safety_margin(mut self, margin: impl Into<Margin>) -> Self {
+        self.options = self.options.safety_margin(margin.into());
+        self
+    }
+
+    /// The longest a request may wait for its admission. Default 300 s.
+    ///
+    /// A request that would certainly wait longer is refused at once, with
+    /// [`RateLimitError::WaitTooLong`]. A `Timeout` layer around this one does not cover the wait.
+    #[must_use]
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = max_wait;
+        self
+    }
+
+    /// The longest time from sending a request until the provider has counted it, the time to
+    /// connect included. Default 500 ms.
+    ///
+    /// Larger is safer and slower: at most W/(W + `max_skew`) of the quota of a window W is used.
+    #[must_use]
+    pub fn max_skew(mut self, max_skew: Duration) -> Self {
+        self.options.timing.max_skew = max_skew;
+        self
+    }
+
+    /// How long after the end of a response the provider may still count what it charges at the
+    /// end. Default 100 ms.
+    #[must_use]
+    pub fn settle_skew(mut self, settle_skew: Duration) -> Self {
+        self.options.timing.settle_skew = settle_skew;
+        self
+    }
+
+    /// How long a provider may go on generating, and charging, after its response was dropped.
+    /// Default 60 s.
+    #[must_use]
+    pub fn max_generation(mut self, max_generation: Duration) -> Self {
+        self.options.timing.max_generation = max_generation;
+        self
+    }
+
+    /// From when the window of a sent request runs. Default: [`Anchor::Bounded`].
+    #[must_use]
+    pub fn anchor(mut self, anchor: Anchor) -> Self {
+        self.options.timing.anchor = anchor;
+        self
+    }
+
+    /// The least time between two requests. Default: [`Spacing::Even`], 60/RPM.
+    #[must_use]
+    pub fn spacing(mut self, spacing: Spacing) -> Self {
+        self.options = self.options.spacing(spacing);
+        self
+    }
+
+    /// How long an admission waits for the caller it was given or offered to, while others wait.
+    /// Default 100 ms.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.options = self.options.grace(grace);
+        self
+    }
+
+    /// Another strategy than [`Proactive`](crate::schedule::Proactive). Spacing, skews and anchor
+    /// are then for the strategy to know; margins are in the limits it is given.
+    ///
+    /// Clones of this layer share its pool; another layer with a strategy of its own conflicts.
+    #[must_use]
+    pub fn strategy<F>(mut self, factory: F) -> Self
+    where
+        F: Fn(&Tier, &[Limit]) -> Box<dyn SchedulingStrategy> + Send + Sync + 'static,
+    {
+        self.options = self.options.strategy(factory);
+        self
+    }
+
+    /// The tier it was made for.
+    pub fn tier(&self) -> &Tier {
+        &self.tier
+    }
+
+    /// The pool its services draw on, to ask it directly.
+    ///
+    /// # Errors
+    ///
+    /// [`RateLimitError::ConflictingPool`] if the pool is in use with other settings. The services
+    /// of this layer then answer every call with that error.
+    pub fn pool(&self) -> Result<Pool, RateLimitError> {
+        self.tracker.pool_with(&self.tier, &self.options)
+    }
+
+    /// The account of its pool at this moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`pool`](Self::pool).
+    pub fn stats(&self) -> Result<Stats, RateLimitError> {
+        self.pool().map(|pool| pool.stats())
+    }
+}
+
+impl<S> Layer<S> for ProactiveRateLimitLayer {
+    type Service = ProactiveRateLimit<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let limiter = Limiter::new(&self.tier, self.pool(), self.max_wait);
+        ProactiveRateLimit::new(inner, Arc::new(limiter))
+    }
+}

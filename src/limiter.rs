@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use crate::body::ResponseBody;
+use crate::error::RateLimitError;
+use crate::peek;
+use crate::provider::{self, Provider};
+use crate::schedule::Cost;
+use crate::tier::{Charge, Tier};
+use crate::tracker::{Permit, Place, Pool};
+use crate::usage::UsageReader;
+
+/// What a service, its futures and its bodies have in common.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    /// Why there is none is told to every caller: `poll_ready` cannot say it.
+    pool: Result<Pool, RateLimitError>,
+    provider: &'static dyn Provider,
+    charge: Charge,
+    assumed_output_tokens: u64,
+    max_wait: Duration,
+}
+
+impl Limiter {
+    pub(crate) fn new(tier: &Tier, pool: Result<Pool, RateLimitError>, max_wait: Duration) -> Self {
+        Self {
+            pool,
+            provider: provider::by_name(tier.provider()),
+            charge: tier.charge(),
+            assumed_output_tokens: tier.assumed_output_tokens(),
+            max_wait,
+        }
+    }
+
+    pub(crate) fn pool(&self) -> Result<&Pool, RateLimitError> {
+        self.pool.as_ref().map_err(Clone::clone)
+    }
+
+    pub(crate) fn place(&self) -> Result<Place, RateLimitError> {
+        self.pool().map(|pool| pool.place(self.max_wait))
+    }
+
+    /// What to reserve for a request.
+    pub(crate) fn price<B>(&self, request: &Request<B>) -> Cost
+    where
+        B: Body + 'static,
+    {
+        let facts = peek::facts(request, self.assumed_output_tokens);
+        self.provider.price(&facts, self.charge)
+    }
+
+    /// The head of a response is here.
+    pub(crate) fn answered<B>(
+        &self,
+        mut permit: Permit,
+        response: Response<B>,
+    ) -> Response<ResponseBody<B>>
+    where
+        B: Body,
+    {
+        let status = response.status();
+        let feedback = self.provider.feedback(status, response.headers());
+        permit.answered_with(&feedback.limits);
+        if feedback.throttled {
+            permit.throttled(feedback.retry_after);
+            return response.map(ResponseBody::unmetered);
+        }
+        if is_failure(status) {
+            if let (Ok(pool), Some(pause)) = (&self.pool, feedback.retry_after) {
+                pool.hold(pause);
+            }
+            // At once, not at the body's end: whoever retries may keep the failed response for as
+            // long as it backs off. What it cost is not known, so it counts in full.
+            let reserved = permit.reserved();
+            permit.settle(reserved);
+            return response.map(ResponseBody::unmetered);
+        }
+        let reader = UsageReader::new(self.provider.usage_paths(), response.headers());
+        response.map(|body| ResponseBody::metered(body, permit, reader, self.provider, self.charge))
+    }
+}
+
+fn is_failure(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}

@@ -1,0 +1,143 @@
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::body::ResponseBody;
+use crate::error::{BoxError, RateLimitError};
+use crate::future::ResponseFuture;
+use crate::limiter::Limiter;
+use crate::tracker::Place;
+
+/// Admits requests to the inner service under the limits of a pool. Made by
+/// [`ProactiveRateLimitLayer`](crate::ProactiveRateLimitLayer).
+///
+/// # Readiness
+///
+/// `poll_ready` waits in the pool's line until a request of the usual cost may be sent, then for
+/// the inner service. The room is held from there on, for a grace (100 ms) if others wait; a service
+/// that is called later than that, or not at all, delays nobody, and its request is admitted anew
+/// inside its future. A request that turns out to cost more than was held waits there too.
+///
+/// `poll_ready` fails only when the inner service does. That a request may not wait any longer, or
+/// is too large, is said by the future of its call.
+///
+/// # Cloning
+///
+/// A clone shares the pool and holds nothing of what the original has won.
+///
+/// # Panics
+///
+/// When a request has to wait outside a Tokio runtime with its timer enabled.
+pub struct ProactiveRateLimit<S> {
+    inner: S,
+    limiter: Arc<Limiter>,
+    gate: Gate,
+}
+
+/// How far the next request is.
+#[derive(Debug)]
+enum Gate {
+    Closed,
+    /// In line, or admitted.
+    Place(Place),
+    Refused(RateLimitError),
+}
+
+impl<S> ProactiveRateLimit<S> {
+    pub(crate) fn new(inner: S, limiter: Arc<Limiter>) -> Self {
+        Self {
+            inner,
+            limiter,
+            gate: Gate::Closed,
+        }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, mutably.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives up what it has won and returns the inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for ProactiveRateLimit<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    R: Body,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        loop {
+            self.gate = match &mut self.gate {
+                Gate::Closed => match self.limiter.place() {
+                    Ok(place) => Gate::Place(place),
+                    Err(error) => Gate::Refused(error),
+                },
+                Gate::Place(place) => match ready!(place.poll_grant(cx, None)) {
+                    Ok(()) => return self.inner.poll_ready(cx).map_err(Into::into),
+                    Err(error) => Gate::Refused(error),
+                },
+                // The call will not reach the inner service, so it need not be ready.
+                Gate::Refused(_) => return Poll::Ready(Ok(())),
+            };
+        }
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (place, ready) = match mem::replace(&mut self.gate, Gate::Closed) {
+            Gate::Place(place) => (Ok(place), true),
+            Gate::Refused(error) => (Err(error), false),
+            // Called without being ready: it becomes so in its future.
+            Gate::Closed => (self.limiter.place(), false),
+        };
+        match place {
+            Ok(place) => {
+                // The one that was polled ready is the one to call; its clone was not.
+                let clone = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, clone);
+                let cost = self.limiter.price(&request);
+                let limiter = Arc::clone(&self.limiter);
+                ResponseFuture::admit(limiter, place, cost, inner, ready, request)
+            }
+            Err(error) => ResponseFuture::refuse(error),
+        }
+    }
+}
+
+impl<S: Clone> Clone for ProactiveRateLimit<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            limiter: Arc::clone(&self.limiter),
+            // What was won was won for one request: the clone waits in line for its own.
+            gate: Gate::Closed,
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for ProactiveRateLimit<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProactiveRateLimit")
+            .field("inner", &self.inner)
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
