@@ -1,0 +1,102 @@
+//! What a provider's own headers correct: a lower limit, and somebody else on the same key.
+
+mod support;
+
+use std::time::Duration;
+
+use proactive_rate_limit::schedule::ReportedLimit;
+use proactive_rate_limit::{Cost, Limit, Meter, Pool, RateLimitTracker};
+use support::{exactly, tier, timed};
+
+const WINDOW: Duration = Duration::from_secs(10);
+
+fn pool(limits: impl IntoIterator<Item = Limit>) -> Pool {
+    let options = proactive_rate_limit::tracker::PoolOptions::default()
+        .spacing(proactive_rate_limit::Spacing::Off);
+    RateLimitTracker::new()
+        .pool_with(&tier(limits), &options)
+        .unwrap()
+}
+
+fn report(limit: u64, remaining: u64, reset: Duration) -> ReportedLimit {
+    let mut report = ReportedLimit::of(Meter::Requests);
+    report.limit = Some(limit);
+    report.remaining = Some(remaining);
+    report.reset = Some(reset);
+    report
+}
+
+/// One request, answered with this report. How long it waited.
+async fn send(pool: &Pool, report: ReportedLimit) -> Duration {
+    let (waited, permit) = timed(pool.acquire(Cost::request())).await;
+    let mut permit = permit.unwrap();
+    permit.answered_with(&[report]);
+    permit.settle(Cost::request());
+    waited
+}
+
+fn effective(pool: &Pool) -> u64 {
+    pool.stats().limits[0].effective
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_limit_is_believed_at_once_and_a_higher_one_never() {
+    let pool = pool([exactly(10, WINDOW)]);
+    send(&pool, report(4, 3, WINDOW)).await;
+    assert_eq!(effective(&pool), 4);
+    send(&pool, report(6, 4, WINDOW)).await;
+    assert_eq!(effective(&pool), 6);
+    send(&pool, report(1_000, 997, Duration::from_secs(1))).await;
+    assert_eq!(effective(&pool), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daily_number_does_not_lower_the_minute() {
+    let pool = pool([exactly(10, WINDOW)]);
+    send(&pool, report(5, 4, Duration::from_secs(432))).await;
+    assert_eq!(effective(&pool), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nonsense_limit_stops_nobody_for_longer_than_a_window() {
+    let pool = pool([exactly(10, WINDOW)]);
+    send(&pool, report(0, 0, Duration::ZERO)).await;
+    assert_eq!(effective(&pool), 0);
+    assert_eq!(send(&pool, report(10, 9, WINDOW)).await, WINDOW);
+    assert_eq!(effective(&pool), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_used_and_cannot_be_ours_is_somebody_elses() {
+    let pool = pool([exactly(10, WINDOW)]);
+    // Of the four the provider has counted, one is ours.
+    send(&pool, report(10, 6, WINDOW)).await;
+    assert_eq!(pool.stats().limits[0].others, 3);
+    // A gauge: it is replaced, not added to. Two are ours by now.
+    send(&pool, report(10, 5, WINDOW)).await;
+    assert_eq!(pool.stats().limits[0].others, 3);
+    assert_eq!(pool.stats().limits[0].used, 5);
+    send(&pool, report(10, 7, WINDOW)).await;
+    assert_eq!(pool.stats().limits[0].others, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_leave_room_for_us_after_a_window() {
+    let pool = pool([exactly(3, WINDOW)]);
+    send(&pool, report(3, 0, WINDOW)).await;
+    assert_eq!(pool.stats().limits[0].others, 2);
+    assert_eq!(send(&pool, report(3, 0, WINDOW)).await, WINDOW);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_or_newer_than_the_answer_is_ours() {
+    let pool = pool([exactly(10, WINDOW)]);
+    let mut first = pool.acquire(Cost::request()).await.unwrap();
+    let second = pool.acquire(Cost::request()).await.unwrap();
+    let third = pool.acquire(Cost::request()).await.unwrap();
+    // Whether the provider had counted the later two when it answered the first is not known.
+    first.answered_with(&[report(10, 7, WINDOW)]);
+    assert_eq!(pool.stats().limits[0].others, 0);
+    first.settle(Cost::request());
+    drop((second, third));
+}
