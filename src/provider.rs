@@ -58,8 +58,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// What to reserve for a request: at least what the provider will count for it.
     ///
-    /// The default is [`RequestFacts::cost`]. Limits on a meter that a provider does not have read a
-    /// component that does no harm, so every component is filled.
+    /// The default is [`RequestFacts::cost`]. It fills every component, whatever the provider counts:
+    /// a component without a limit on it does no harm.
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
         request.cost(charge)
     }

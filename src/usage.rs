@@ -29,6 +29,10 @@ mod sse;
 
 pub use self::reader::{Reading, Unreadable, UsageReader};
 
+/// The longest key that a [`UsagePath`] can name, in bytes. A [`UsageReader`] keeps a key of that
+/// size in itself.
+const LONGEST_KEY: usize = 64;
+
 /// The token counts of one response, as its provider reported them.
 ///
 /// A count that the response did not name is `None`, which is not zero. What the counts include
@@ -104,9 +108,13 @@ pub struct UsagePath {
 impl UsagePath {
     /// A count that is final once it is read, until a later one replaces it.
     ///
-    /// `path` names the keys from the outermost object inwards. A path never leads through an array,
-    /// and a key of more than 64 bytes never matches.
+    /// `path` names the keys from the outermost object inwards. It never leads through an array.
+    ///
+    /// # Panics
+    ///
+    /// If `path` is empty or has a key of more than 64 bytes; in a `static`, that does not compile.
     pub const fn last(path: &'static [&'static str], field: UsageField) -> Self {
+        assert_readable(path);
         Self {
             path,
             field,
@@ -118,7 +126,12 @@ impl UsagePath {
     ///
     /// A response that ends with nothing but interim counts is [`Reading::Missing`]: the one output
     /// token that Anthropic reports at the start of a stream must not settle a request.
+    ///
+    /// # Panics
+    ///
+    /// As [`last`](Self::last) does.
     pub const fn interim(path: &'static [&'static str], field: UsageField) -> Self {
+        assert_readable(path);
         Self {
             path,
             field,
@@ -134,6 +147,14 @@ impl UsagePath {
     /// Which count is found there.
     pub const fn field(&self) -> UsageField {
         self.field
+    }
+}
+
+const fn assert_readable(mut path: &[&str]) {
+    assert!(!path.is_empty(), "a usage path has no keys");
+    while let [key, rest @ ..] = path {
+        assert!(key.len() <= LONGEST_KEY, "a usage path has too long a key");
+        path = rest;
     }
 }
 

@@ -17,7 +17,7 @@ use crate::usage::{Usage, UsageField, UsagePath};
 pub struct OpenAi;
 
 /// Response objects of the openai Python SDK 3.54, read 2026-11-23.
-static USAGE: [UsagePath; 15] = [
+static USAGE: [UsagePath; 17] = [
     // Chat completions, completions and embeddings.
     UsagePath::last(&["usage", "prompt_tokens"], UsageField::Input),
     UsagePath::last(&["usage", "completion_tokens"], UsageField::Output),
@@ -27,15 +27,23 @@ static USAGE: [UsagePath; 15] = [
         UsageField::CachedInput,
     ),
     UsagePath::last(
+        &["usage", "prompt_tokens_details", "cache_write_tokens"],
+        UsageField::CacheCreation,
+    ),
+    UsagePath::last(
         &["usage", "completion_tokens_details", "reasoning_tokens"],
         UsageField::Reasoning,
     ),
-    // Responses.
+    // Responses, with the same total.
     UsagePath::last(&["usage", "input_tokens"], UsageField::Input),
     UsagePath::last(&["usage", "output_tokens"], UsageField::Output),
     UsagePath::last(
         &["usage", "input_tokens_details", "cached_tokens"],
         UsageField::CachedInput,
+    ),
+    UsagePath::last(
+        &["usage", "input_tokens_details", "cache_write_tokens"],
+        UsageField::CacheCreation,
     ),
     UsagePath::last(
         &["usage", "output_tokens_details", "reasoning_tokens"],
@@ -53,19 +61,19 @@ static USAGE: [UsagePath; 15] = [
         &[
             "response",
             "usage",
-            "output_tokens_details",
-            "reasoning_tokens",
+            "input_tokens_details",
+            "cache_write_tokens",
         ],
-        UsageField::Reasoning,
+        UsageField::CacheCreation,
     ),
     UsagePath::last(
         &[
             "response",
             "usage",
-            "input_tokens_details",
-            "cache_write_tokens",
+            "output_tokens_details",
+            "reasoning_tokens",
         ],
-        UsageField::CacheCreation,
+        UsageField::Reasoning,
     ),
 ];
 

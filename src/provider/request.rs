@@ -8,9 +8,9 @@ use crate::usage::json::{PathReader, Progress, Value, Visitor};
 /// Longer strings at a path are not a model's name.
 const LONGEST_TEXT: usize = 128;
 
-/// What an inlined image counts at most, in bytes of text. That is 2,048 tokens where four bytes are
-/// taken for one, and more than current models charge for an image of usual detail (Anthropic
-/// about 1,600, OpenAI about 1,450, Gemini up to 2,240; client code, read 2026-11-23).
+/// What an inlined image counts at most, in bytes of text. At four bytes each that is 2,048 tokens:
+/// 1.5 megapixels by Anthropic's width × height / 750, eleven tiles by OpenAI's 85 + 170 for each
+/// (both from client code, read 2026-11-23).
 const LARGEST_IMAGE: u64 = 8 * 1024;
 
 /// What a provider puts around a prompt: roles, separators, the start of the answer.

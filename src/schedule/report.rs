@@ -5,7 +5,8 @@ use crate::tier::Meter;
 /// The state of one limit, as a provider reports it beside a response.
 ///
 /// It does not tell the window of the limit. OpenAI's request headers, for one, speak of the day or
-/// of the minute (measured values, read 2026-11-23); [`limit`](Self::limit) tells them apart.
+/// of the minute (recorded answers, read 2026-11-23); only the value of [`limit`](Self::limit) tells
+/// which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ReportedLimit {

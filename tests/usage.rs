@@ -1,0 +1,453 @@
+//! What is read of the responses of OpenAI and Anthropic, whole, in pieces, cut and broken.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
+use proptest::prelude::*;
+
+use proactive_rate_limit::provider::{Anthropic, OpenAi, Provider};
+use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageReader};
+
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream; charset=utf-8";
+
+fn headers(content_type: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))])
+}
+
+fn reader(provider: &dyn Provider, content_type: &'static str) -> UsageReader {
+    UsageReader::new(provider.usage_paths(), &headers(content_type))
+}
+
+fn read(provider: &dyn Provider, content_type: &'static str, body: &str) -> Reading {
+    let mut reader = reader(provider, content_type);
+    reader.feed(body.as_bytes());
+    reader.finish()
+}
+
+/// A usage of input, output, total, cached input, written cache and reasoning tokens.
+fn usage(counts: [Option<u64>; 6]) -> Usage {
+    let mut usage = Usage::default();
+    [
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.total_tokens,
+        usage.cached_input_tokens,
+        usage.cache_creation_tokens,
+        usage.reasoning_tokens,
+    ] = counts;
+    usage
+}
+
+fn two(input: u64, output: u64) -> Reading {
+    Reading::Usage(usage([Some(input), Some(output), None, None, None, None]))
+}
+
+struct Fixture {
+    provider: &'static dyn Provider,
+    content_type: &'static str,
+    body: &'static str,
+    expected: Reading,
+}
+
+const OPENAI_CHAT: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-6-sol","choices":[{"index":0,"message":{"role":"assistant","content":"ok {\"usage\":{\"prompt_tokens\":9}}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":120,"completion_tokens":45,"total_tokens":165,"prompt_tokens_details":{"cached_tokens":64,"cache_write_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":30,"audio_tokens":0}}}"#;
+
+const OPENAI_RESPONSE: &str = r#"{"id":"resp_1","object":"response","status":"completed","output":[{"type":"message","usage":{"input_tokens":1}}],"usage":{"input_tokens":120,"input_tokens_details":{"cached_tokens":64,"cache_write_tokens":0},"output_tokens":45,"output_tokens_details":{"reasoning_tokens":30},"total_tokens":165}}"#;
+
+const OPENAI_EMBEDDINGS: &str = r#"{"object":"list","model":"text-embedding-3-small","data":[{"object":"embedding","index":0,"embedding":[0.0023,-1.5e-3,1]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#;
+
+const OPENAI_CHAT_STREAM: &str = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"He\"}}],\"usage\":null,\"obfuscation\":\"a1\"}\n\n\
+    data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":null}\n\n\
+    data: {\"id\":\"chatcmpl-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":120,\"completion_tokens\":45,\"total_tokens\":165}}\n\n\
+    data: [DONE]\n\n";
+
+const OPENAI_CHAT_STREAM_WITHOUT: &str = "data: {\"id\":\"chatcmpl-1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"He\"}}]}\n\n\
+    data: [DONE]\n\n";
+
+const OPENAI_RESPONSE_STREAM: &str = "event: response.created\r\n\
+    data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"usage\":null}}\r\n\r\n\
+    event: response.output_text.delta\r\n\
+    data: {\"type\":\"response.output_text.delta\",\"delta\":\"usage\"}\r\n\r\n\
+    event: response.completed\r\n\
+    data: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"usage\":{\"input_tokens\":120,\"input_tokens_details\":{\"cached_tokens\":64,\"cache_write_tokens\":0},\"output_tokens\":45,\"output_tokens_details\":{\"reasoning_tokens\":30},\"total_tokens\":165}}}\r\n\r\n";
+
+const ANTHROPIC_MESSAGE: &str = r#"{"type":"message","id":"msg_1","content":[{"type":"text","text":"ok"}],"stop_reason":"end_turn","usage":{"input_tokens":50,"cache_creation_input_tokens":7,"cache_read_input_tokens":2000,"cache_creation":{"ephemeral_5m_input_tokens":7},"output_tokens":12,"output_tokens_details":{"thinking_tokens":4},"service_tier":"standard"}}"#;
+
+const ANTHROPIC_START: &str = "event: message_start\n\
+    data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"content\":[],\"usage\":{\"input_tokens\":50,\"cache_creation_input_tokens\":7,\"cache_read_input_tokens\":2000,\"output_tokens\":1}}}\n\n\
+    event: content_block_delta\n\
+    data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"ok\"}}\n\n";
+
+const ANTHROPIC_STREAM: &str = "event: message_start\n\
+    data: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"content\":[],\"usage\":{\"input_tokens\":50,\"cache_creation_input_tokens\":7,\"cache_read_input_tokens\":2000,\"output_tokens\":1}}}\n\n\
+    event: ping\n\
+    data: {\"type\": \"ping\"}\n\n\
+    event: message_delta\n\
+    data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":12,\"input_tokens\":53}}\n\n\
+    event: message_stop\n\
+    data: {\"type\":\"message_stop\"}\n\n";
+
+fn fixtures() -> Vec<Fixture> {
+    let fixture = |provider, content_type, body, expected| Fixture {
+        provider,
+        content_type,
+        body,
+        expected,
+    };
+    let full = Reading::Usage(usage([
+        Some(120),
+        Some(45),
+        Some(165),
+        Some(64),
+        Some(0),
+        Some(30),
+    ]));
+    let embeddings = Reading::Usage(usage([Some(8), None, Some(8), None, None, None]));
+    let chat_stream = Reading::Usage(usage([Some(120), Some(45), Some(165), None, None, None]));
+    let message = Reading::Usage(usage([
+        Some(50),
+        Some(12),
+        None,
+        Some(2000),
+        Some(7),
+        Some(4),
+    ]));
+    let message_stream =
+        Reading::Usage(usage([Some(53), Some(12), None, Some(2000), Some(7), None]));
+    vec![
+        fixture(&OpenAi, JSON, OPENAI_CHAT, full),
+        fixture(&OpenAi, JSON, OPENAI_RESPONSE, full),
+        fixture(&OpenAi, JSON, OPENAI_EMBEDDINGS, embeddings),
+        fixture(&OpenAi, EVENTS, OPENAI_CHAT_STREAM, chat_stream),
+        fixture(
+            &OpenAi,
+            EVENTS,
+            OPENAI_CHAT_STREAM_WITHOUT,
+            Reading::Missing,
+        ),
+        fixture(&OpenAi, EVENTS, OPENAI_RESPONSE_STREAM, full),
+        fixture(&Anthropic, JSON, ANTHROPIC_MESSAGE, message),
+        fixture(&Anthropic, EVENTS, ANTHROPIC_STREAM, message_stream),
+        fixture(&Anthropic, EVENTS, ANTHROPIC_START, Reading::Missing),
+    ]
+}
+
+#[test]
+fn every_split_reads_the_same() {
+    for fixture in fixtures() {
+        let bytes = fixture.body.as_bytes();
+        for split in 0..=bytes.len() {
+            let mut reader = reader(fixture.provider, fixture.content_type);
+            reader.feed(&bytes[..split]);
+            reader.feed(&bytes[split..]);
+            assert_eq!(reader.finish(), fixture.expected, "split at {split}");
+        }
+        for piece in 1..20 {
+            let mut reader = reader(fixture.provider, fixture.content_type);
+            for bytes in bytes.chunks(piece) {
+                reader.feed(bytes);
+            }
+            assert_eq!(reader.finish(), fixture.expected, "pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_body_never_reads_as_another_usage() {
+    for fixture in fixtures() {
+        for cut in 0..fixture.body.len() {
+            let mut reader = reader(fixture.provider, fixture.content_type);
+            reader.feed(&fixture.body.as_bytes()[..cut]);
+            match reader.finish() {
+                Reading::Usage(_) => {
+                    assert_eq!(reader.finish(), fixture.expected, "cut at {cut}");
+                    assert_eq!(fixture.content_type, EVENTS, "cut at {cut}");
+                }
+                Reading::Missing => {
+                    assert!(cut == 0 || fixture.content_type == EVENTS, "cut at {cut}");
+                }
+                Reading::Unreadable(reason) => assert_eq!(reason, Unreadable::Truncated),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_stream_without_final_usage_is_missing() {
+    assert_eq!(read(&Anthropic, EVENTS, ANTHROPIC_START), Reading::Missing);
+    let cut = OPENAI_CHAT_STREAM.find("\"choices\":[],").unwrap();
+    assert_eq!(
+        read(&OpenAi, EVENTS, &OPENAI_CHAT_STREAM[..cut]),
+        Reading::Missing
+    );
+    let cut = OPENAI_CHAT_STREAM.find("45,").unwrap();
+    assert_eq!(
+        read(&OpenAi, EVENTS, &OPENAI_CHAT_STREAM[..cut]),
+        Reading::Unreadable(Unreadable::Truncated)
+    );
+}
+
+#[test]
+fn only_the_outermost_usage_counts() {
+    let bodies = [
+        r#"{"choices":[{"usage":{"prompt_tokens":1,"completion_tokens":2}}]}"#,
+        r#"[{"usage":{"prompt_tokens":1,"completion_tokens":2}}]"#,
+        r#"{"text":"\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}"}"#,
+        r#"{"usage":[{"prompt_tokens":1}]}"#,
+        r#"{"x":{"usage":{"prompt_tokens":1}}}"#,
+        r#"{"usage":{"x":{"prompt_tokens":1}}}"#,
+        r#"{"prompt_tokens":1}"#,
+        r#"{"usage":null}"#,
+        r#"{"usage":{"prompt_tokens":null}}"#,
+        r#"{"usage":{}}"#,
+        r#""usage""#,
+        "\n\n{}\n",
+        "",
+    ];
+    for body in bodies {
+        assert_eq!(read(&OpenAi, JSON, body), Reading::Missing, "{body}");
+    }
+}
+
+#[test]
+fn keys_are_compared_by_what_they_mean() {
+    let body =
+        r#"{"\u0075sage":{"prompt\u005ftokens":1,"completion_tokens":2,"prompt_tokens\\":9}}"#;
+    assert_eq!(read(&OpenAi, JSON, body), two(1, 2));
+}
+
+#[test]
+fn the_last_of_repeated_counts_wins() {
+    let body = r#"{"usage":{"prompt_tokens":1,"prompt_tokens":2,"completion_tokens":3},
+                   "usage":{"completion_tokens":4}}"#;
+    assert_eq!(read(&OpenAi, JSON, body), two(2, 4));
+
+    let stream = "data: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":1}}\n\n\
+        data: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2}}\n\n\
+        data: {\"usage\":null}\n\n";
+    assert_eq!(read(&OpenAi, EVENTS, stream), two(5, 2));
+}
+
+#[test]
+fn an_invalid_number_spoils_the_reading() {
+    let invalid = Reading::Unreadable(Unreadable::InvalidNumber);
+    for number in [
+        "-1",
+        "12.5",
+        "1e2",
+        "1000000000001",
+        "99999999999999999999999999",
+        "\"12\"",
+        "true",
+        "[]",
+        "{}",
+    ] {
+        let body = format!(r#"{{"usage":{{"prompt_tokens":{number},"completion_tokens":2}}}}"#);
+        assert_eq!(read(&OpenAi, JSON, &body), invalid, "{number}");
+        let stream = format!("data: {body}\n\n");
+        assert_eq!(read(&OpenAi, EVENTS, &stream), invalid, "{number}");
+    }
+    let body = r#"{"usage":{"prompt_tokens":12.0,"completion_tokens":1000000000000}}"#;
+    assert_eq!(read(&OpenAi, JSON, body), two(12, 1_000_000_000_000));
+}
+
+#[test]
+fn what_is_not_json_is_malformed() {
+    for body in [
+        "<html>",
+        "{usage}",
+        r#"{"usage":{"prompt_tokens":1 2}}"#,
+        r#"{"usage":{"prompt_tokens":1}} {"#,
+        r#"{"usage":{"prompt_tokens":12abc}}"#,
+    ] {
+        let expected = Reading::Unreadable(Unreadable::Malformed);
+        assert_eq!(read(&OpenAi, JSON, body), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_broken_event_loses_only_itself() {
+    let good = "data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    let broken = [
+        "data: {\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":8}\n\n",
+        "data: {\"usage\":{\"prompt_tokens\":7,}}\n\n",
+        "data: {\"usage\":{\"prompt_tokens\":-7,\n\n",
+        "data: \"\n\n",
+        "data: [[[\n\n",
+        "data: ping\n\n",
+        "\u{0}\u{1}\n\n",
+        "data: {\"a\":\"\\u12\n\n",
+    ];
+    for event in broken {
+        for stream in [format!("{event}{good}"), format!("{good}{event}")] {
+            assert_eq!(read(&OpenAi, EVENTS, &stream), two(1, 2), "{stream:?}");
+        }
+    }
+    assert_eq!(
+        read(&OpenAi, EVENTS, broken[0]),
+        Reading::Unreadable(Unreadable::Malformed)
+    );
+}
+
+#[test]
+fn an_event_may_span_lines_and_the_stream_may_just_end() {
+    let stream = ": OPENROUTER PROCESSING\n\n\
+        data: {\"usage\":\ndata: {\"prompt_tokens\":1,\ndata:\"completion_tokens\":2}\n\
+        event: x\ndata: }";
+    assert_eq!(read(&OpenAi, EVENTS, stream), two(1, 2));
+}
+
+#[test]
+fn blank_lines_may_come_first() {
+    let body = format!("\n\r\n \n{OPENAI_CHAT}\n");
+    assert_eq!(read(&OpenAi, JSON, &body), read(&OpenAi, JSON, OPENAI_CHAT));
+}
+
+#[test]
+fn an_encoded_body_is_left_alone() {
+    for (encoding, is_encoded) in [
+        ("gzip", true),
+        ("br, identity", true),
+        ("zstd", true),
+        ("identity", false),
+        ("Identity", false),
+    ] {
+        let mut headers = headers(JSON);
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        let mut reader = UsageReader::new(OpenAi.usage_paths(), &headers);
+        reader.feed(OPENAI_CHAT.as_bytes());
+        let encoded = reader.finish() == Reading::Unreadable(Unreadable::Encoded);
+        assert_eq!(encoded, is_encoded, "{encoding}");
+    }
+}
+
+#[test]
+fn the_content_type_chooses_the_format() {
+    for content_type in [
+        "text/event-stream",
+        "Text/Event-Stream",
+        "text/event-stream;charset=utf-8",
+        " text/event-stream ; charset=utf-8",
+    ] {
+        let reading = read(&OpenAi, content_type, OPENAI_CHAT_STREAM);
+        assert!(matches!(reading, Reading::Usage(_)), "{content_type}");
+    }
+    let mut reader = UsageReader::new(OpenAi.usage_paths(), &HeaderMap::new());
+    reader.feed(OPENAI_CHAT.as_bytes());
+    assert!(matches!(reader.finish(), Reading::Usage(_)));
+}
+
+#[test]
+fn a_gap_loses_a_document() {
+    let mut reader = reader(&OpenAi, JSON);
+    reader.feed(b"{\"usage\":{\"prompt_tokens\":1}");
+    reader.mark_gap();
+    reader.feed(b"}");
+    assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Gap));
+}
+
+#[test]
+fn a_gap_in_a_stream_needs_final_counts_after_it() {
+    let usage = b"data: {\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    let mut reader = reader(&OpenAi, EVENTS);
+    reader.feed(usage);
+    assert_eq!(reader.finish(), two(1, 2));
+    reader.mark_gap();
+    assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Gap));
+    // The rest of an event that began in the gap.
+    reader.feed(b"{\"usage\":{\"prompt_tokens\":7}}\n");
+    reader.feed(usage);
+    assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Gap));
+    reader.feed(usage);
+    assert_eq!(reader.finish(), two(1, 2));
+}
+
+#[test]
+fn memory_does_not_grow_with_the_body() {
+    // Nothing in a reader is on the heap, so its size is all the memory it has.
+    assert!(
+        size_of::<UsageReader>() <= 512,
+        "{}",
+        size_of::<UsageReader>()
+    );
+
+    let filler = vec![b'x'; 1 << 20];
+    let opening = b"data: {\"choices\":[{\"delta\":{\"content\":\"";
+    let closing = b"\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    for (content_type, opening, megabytes) in
+        [(EVENTS, &opening[..], 10), (JSON, &opening[6..], 100)]
+    {
+        let mut reader = reader(&OpenAi, content_type);
+        reader.feed(opening);
+        for _ in 0..megabytes {
+            reader.feed(&filler);
+        }
+        reader.feed(closing);
+        assert_eq!(reader.finish(), two(1, 2));
+    }
+}
+
+#[test]
+fn a_body_of_many_values_is_passed_over() {
+    let mut reader = reader(&OpenAi, JSON);
+    reader.feed(b"{\"data\":[0");
+    let numbers = ",-0.0123456,{\"a\":[1e-9,\"\\\"\"]}".repeat(1_000);
+    for _ in 0..200 {
+        reader.feed(numbers.as_bytes());
+    }
+    reader.feed(b"],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}");
+    assert_eq!(reader.finish(), two(1, 2));
+}
+
+#[test]
+fn nesting_is_only_counted() {
+    let deep = "[".repeat(1_000_000);
+    let shallow = "]".repeat(1_000_000);
+    let body =
+        format!(r#"{{"x":{deep}{shallow},"usage":{{"prompt_tokens":1,"completion_tokens":2}}}}"#);
+    assert_eq!(read(&OpenAi, JSON, &body), two(1, 2));
+    assert_eq!(
+        read(&OpenAi, JSON, &deep),
+        Reading::Unreadable(Unreadable::Truncated)
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_read_the_same_in_any_pieces(
+        body in prop::collection::vec(any::<u8>(), 0..400),
+        piece in 1usize..30,
+        events in any::<bool>(),
+    ) {
+        check_pieces(&body, piece, events)?;
+    }
+
+    #[test]
+    fn a_damaged_body_reads_the_same_in_any_pieces(
+        which in 0usize..9,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        piece in 1usize..30,
+        events in any::<bool>(),
+    ) {
+        let mut body = fixtures()[which].body.as_bytes().to_vec();
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        check_pieces(&body, piece, events)?;
+    }
+}
+
+fn check_pieces(body: &[u8], piece: usize, events: bool) -> Result<(), TestCaseError> {
+    let content_type = if events { EVENTS } else { JSON };
+    for provider in [&OpenAi as &dyn Provider, &Anthropic] {
+        let mut whole = reader(provider, content_type);
+        whole.feed(body);
+        let mut pieces = reader(provider, content_type);
+        for bytes in body.chunks(piece) {
+            pieces.feed(bytes);
+        }
+        prop_assert_eq!(whole.finish(), pieces.finish());
+    }
+    Ok(())
+}
