@@ -171,7 +171,7 @@ impl BodyMeter {
             Reading::Unreadable(_) => (None, UsageOutcome::Unreadable),
         };
         let settlement = match charged {
-            Some(charged) if ended => Settlement::Charged(charged),
+            Some(charged) if ended || self.reader.is_over() => Settlement::Charged(charged),
             None if ended => Settlement::Charged(reserved),
             _ => Settlement::Abandoned,
         };

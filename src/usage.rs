@@ -102,7 +102,18 @@ pub enum UsageField {
 pub struct UsagePath {
     path: &'static [&'static str],
     field: UsageField,
-    is_last: bool,
+    finality: Finality,
+}
+
+/// What may follow a count in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Finality {
+    /// A final one will.
+    Interim,
+    /// A newer one might.
+    Last,
+    /// Nothing: it comes with the event that ends the response.
+    Closing,
 }
 
 impl UsagePath {
@@ -118,7 +129,22 @@ impl UsagePath {
         Self {
             path,
             field,
-            is_last: true,
+            finality: Finality::Last,
+        }
+    }
+
+    /// A count in the event that ends a stream. A stream that is dropped after it is as good as
+    /// read to its end.
+    ///
+    /// # Panics
+    ///
+    /// As [`last`](Self::last) does.
+    pub const fn closing(path: &'static [&'static str], field: UsageField) -> Self {
+        assert_readable(path);
+        Self {
+            path,
+            field,
+            finality: Finality::Closing,
         }
     }
 
@@ -135,7 +161,7 @@ impl UsagePath {
         Self {
             path,
             field,
-            is_last: false,
+            finality: Finality::Interim,
         }
     }
 

@@ -451,3 +451,56 @@ fn check_pieces(body: &[u8], piece: usize, events: bool) -> Result<(), TestCaseE
     }
     Ok(())
 }
+
+/// Clients stop reading when a stream says that it is over, and drop what is left of the body.
+#[test]
+fn a_stream_says_when_it_is_over() {
+    let cases: [(&dyn Provider, &[&str]); 3] = [
+        (
+            &OpenAi,
+            &[
+                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n",
+                "data: [DO",
+                "NE]\n\n",
+            ],
+        ),
+        (
+            &OpenAi,
+            &[
+                "event: response.created\ndata: {\"response\":{\"usage\":null}}\n\n",
+                "data: {\"response\":{\"usage\":{\"input_tokens\":1,\"output_tokens\":2}}}\n\n",
+            ],
+        ),
+        (
+            &Anthropic,
+            &[
+                "data: {\"message\":{\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n",
+                "data: {\"type\":\"message_delta\",\"usage\":{\"output_tokens\":2}}\n\n",
+            ],
+        ),
+    ];
+    for (provider, pieces) in cases {
+        let mut reader = reader(provider, EVENTS);
+        for piece in pieces {
+            assert!(!reader.is_over(), "{piece}");
+            reader.feed(piece.as_bytes());
+        }
+        assert!(reader.is_over(), "{pieces:?}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_the_end_of_a_stream_is_not() {
+    for piece in [
+        "data: [DONE",
+        "data: [DONE] \n\n",
+        "data: [DONE]\n",
+        "data: \"[DONE]\"\n\n",
+        ": [DONE]\n\n",
+        "data: [DO\ndata: NE]\n\n",
+    ] {
+        let mut reader = reader(&OpenAi, EVENTS);
+        reader.feed(piece.as_bytes());
+        assert!(!reader.is_over(), "{piece}");
+    }
+}

@@ -23,7 +23,7 @@ pub struct Anthropic;
 static USAGE: [UsagePath; 10] = [
     // A whole message, or the running totals of a stream's `message_delta`. Only the output is
     // always there, and only it says that the message came to its end.
-    UsagePath::last(&["usage", "output_tokens"], UsageField::Output),
+    UsagePath::closing(&["usage", "output_tokens"], UsageField::Output),
     UsagePath::interim(&["usage", "input_tokens"], UsageField::Input),
     UsagePath::interim(
         &["usage", "cache_creation_input_tokens"],

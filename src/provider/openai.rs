@@ -50,14 +50,14 @@ static USAGE: [UsagePath; 17] = [
         UsageField::Reasoning,
     ),
     // Responses, streamed: the last event holds the whole response.
-    UsagePath::last(&["response", "usage", "input_tokens"], UsageField::Input),
-    UsagePath::last(&["response", "usage", "output_tokens"], UsageField::Output),
-    UsagePath::last(&["response", "usage", "total_tokens"], UsageField::Total),
-    UsagePath::last(
+    UsagePath::closing(&["response", "usage", "input_tokens"], UsageField::Input),
+    UsagePath::closing(&["response", "usage", "output_tokens"], UsageField::Output),
+    UsagePath::closing(&["response", "usage", "total_tokens"], UsageField::Total),
+    UsagePath::closing(
         &["response", "usage", "input_tokens_details", "cached_tokens"],
         UsageField::CachedInput,
     ),
-    UsagePath::last(
+    UsagePath::closing(
         &[
             "response",
             "usage",
@@ -66,7 +66,7 @@ static USAGE: [UsagePath; 17] = [
         ],
         UsageField::CacheCreation,
     ),
-    UsagePath::last(
+    UsagePath::closing(
         &[
             "response",
             "usage",

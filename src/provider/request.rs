@@ -13,7 +13,7 @@ const LONGEST_TEXT: usize = 128;
 /// (both from client code, read 2026-11-23).
 const LARGEST_IMAGE: u64 = 8 * 1024;
 
-/// What a provider puts around a prompt: roles, separators, the start of the answer.
+/// What a provider's tokenizer puts around a prompt: roles, separators, the start of the answer.
 const FRAME_TOKENS: u64 = 16;
 
 /// What a request's price depends on.
@@ -140,15 +140,15 @@ impl RequestFacts {
     }
 
     fn input(&self, charge: Charge) -> u64 {
-        let bytes_per_token = match charge {
-            Charge::Reserved => 4,
-            Charge::Actual => 2,
+        let (bytes_per_token, frame) = match charge {
+            Charge::Reserved => (4, 0),
+            Charge::Actual => (2, FRAME_TOKENS),
         };
         match self.endpoint {
             Endpoint::Generation | Endpoint::Embeddings => self
                 .text_bytes
                 .div_ceil(bytes_per_token)
-                .saturating_add(FRAME_TOKENS),
+                .saturating_add(frame),
             Endpoint::Lookup => 0,
         }
     }

@@ -3,7 +3,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 use super::json::{PathReader, Progress, Value, Visitor};
 use super::sse::{Part, SseDecoder};
-use super::{LONGEST_KEY, Usage, UsagePath};
+use super::{Finality, LONGEST_KEY, Usage, UsagePath};
+
+/// What OpenAI and its imitators send in place of JSON when a stream is over.
+const DONE: &[u8] = b"[DONE]";
 
 /// What a [`UsageReader`] made of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,10 @@ pub struct UsageReader {
     found: Tally,
     /// What whole documents held.
     total: Tally,
+    /// How much of `[DONE]` the current event has shown, if it has shown nothing else.
+    done: Option<usize>,
+    /// An event was `[DONE]`.
+    is_done: bool,
     /// An event was not JSON.
     is_malformed: bool,
     has_gap: bool,
@@ -66,6 +73,8 @@ impl UsageReader {
             document: PathReader::new(paths),
             found: Tally::default(),
             total: Tally::default(),
+            done: Some(0),
+            is_done: false,
             is_malformed: false,
             has_gap: false,
         }
@@ -82,8 +91,13 @@ impl UsageReader {
             Format::Events(decoder) => {
                 let (document, found) = (&mut self.document, &mut self.found);
                 decoder.feed(bytes, |part| match part {
-                    Part::Data(data) => document.feed(data, found),
+                    Part::Data(data) => {
+                        self.done = self.done.and_then(|shown| match_done(shown, data));
+                        document.feed(data, found);
+                    }
                     Part::End => {
+                        self.is_done |= self.done == Some(DONE.len());
+                        self.done = Some(0);
                         if document.progress() == Progress::Complete {
                             self.total.update(found);
                         } else {
@@ -106,6 +120,7 @@ impl UsageReader {
         if let Format::Events(decoder) = &mut self.format {
             decoder.tear();
             self.document.reset();
+            self.done = Some(0);
             self.found = Tally::default();
             // The gap may hide counts that replace these.
             self.total.is_final = false;
@@ -124,6 +139,18 @@ impl UsageReader {
             Format::Encoded => Reading::Unreadable(Unreadable::Encoded),
             Format::Json => self.finish_document(),
             Format::Events(_) => self.finish_events(),
+        }
+    }
+
+    /// Whether the response said that nothing follows, so that it need not be read to its end: a
+    /// whole JSON document, `[DONE]`, or the event that ends a stream by its provider's rule.
+    ///
+    /// Many clients stop reading there, and drop the rest of the body.
+    pub fn is_over(&self) -> bool {
+        match self.format {
+            Format::Json => !self.has_gap && self.document.progress() == Progress::Complete,
+            Format::Events(_) => self.is_done || self.total.is_closed,
+            Format::Encoded => false,
         }
     }
 
@@ -161,6 +188,13 @@ impl UsageReader {
     }
 }
 
+/// How much of [`DONE`] is shown after `data`, of which the event showed `shown` bytes before.
+fn match_done(shown: usize, data: &[u8]) -> Option<usize> {
+    DONE[shown..]
+        .starts_with(data)
+        .then_some(shown + data.len())
+}
+
 impl Format {
     fn of(headers: &HeaderMap) -> Self {
         let is_encoded = headers
@@ -192,6 +226,8 @@ struct Tally {
     usage: Usage,
     /// A count is among them that is not followed by a better one.
     is_final: bool,
+    /// A count is among them that ends the response.
+    is_closed: bool,
     is_invalid: bool,
 }
 
@@ -199,6 +235,7 @@ impl Tally {
     fn update(&mut self, newer: &Self) {
         self.usage.update(&newer.usage);
         self.is_final |= newer.is_final;
+        self.is_closed |= newer.is_closed;
         self.is_invalid |= newer.is_invalid;
     }
 
@@ -216,7 +253,8 @@ impl Visitor<UsagePath> for Tally {
         match value {
             Value::Count(tokens) => {
                 self.usage.set(at.field, tokens);
-                self.is_final |= at.is_last;
+                self.is_final |= at.finality >= Finality::Last;
+                self.is_closed |= at.finality == Finality::Closing;
             }
             Value::Null => {}
             Value::Text(_) | Value::Other => self.is_invalid = true,
