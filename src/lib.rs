@@ -3,6 +3,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod schedule;
+#[cfg(feature = "simulator")]
+pub mod simulator;
 pub mod tier;
 
 #[doc(inline)]
