@@ -112,6 +112,9 @@ mod peek;
 pub mod provider;
 pub mod schedule;
 mod service;
+#[cfg(feature = "simulator")]
+#[cfg_attr(docsrs, doc(cfg(feature = "simulator")))]
+pub mod simulator;
 pub mod tier;
 pub mod tracker;
 pub mod usage;

@@ -316,9 +316,9 @@ mod tests {
             ..RequestFacts::default()
         };
         let reserved = facts.cost(Charge::Reserved);
-        assert_eq!(reserved.input_tokens, 251 + FRAME_TOKENS);
+        assert_eq!(reserved.input_tokens, 251);
         assert_eq!(reserved.output_tokens, 300);
-        assert_eq!(reserved.tokens, 551 + FRAME_TOKENS);
+        assert_eq!(reserved.tokens, 551);
         assert_eq!(facts.cost(Charge::Actual).input_tokens, 501 + FRAME_TOKENS);
     }
 
