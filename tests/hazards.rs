@@ -111,7 +111,7 @@ async fn kept_clone_behind_a_thousand_dead() {
 #[tokio::test(start_paused = true)]
 async fn kept_clone_that_is_polled_again_is_served_at_its_old_place() {
     let start = Instant::now();
-    let (layer, service) = exhausted().await;
+    let (_layer, service) = exhausted().await;
     let mut a = service.clone();
     timeout(Duration::from_secs(1), a.ready())
         .await

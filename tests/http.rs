@@ -1,0 +1,399 @@
+//! The whole path over HTTP: hyper's client, the layer, and a provider that enforces its limits
+//! exactly. On a paused clock the two are joined by in-memory pipes, so that ten minutes take no
+//! time and every figure is exact; a few runs go over real loopback sockets.
+
+mod support;
+
+use std::future::ready;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use proactive_rate_limit::simulator::{Report, Simulator};
+use proactive_rate_limit::{
+    BoxError, Charge, Limit, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitTracker, Stats,
+};
+use support::{Body, assert_at_rest, tier_charging};
+use tokio::io::DuplexStream;
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// One end of an in-memory connection, as hyper's client wants it.
+struct Pipe(TokioIo<DuplexStream>);
+
+impl Connection for Pipe {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for Pipe {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// hyper's client, whose connections are pipes to the simulator.
+fn piped(
+    simulator: &Simulator,
+) -> impl Service<
+    Request<Body>,
+    Response = http::Response<hyper::body::Incoming>,
+    Error: Into<BoxError>,
+    Future: Send,
+> + Clone
++ Send
++ use<> {
+    let simulator = simulator.clone();
+    let connector = service_fn(move |_: Uri| {
+        let simulator = simulator.clone();
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move { simulator.serve_connection(server).await });
+        ready(Ok::<_, io::Error>(Pipe(TokioIo::new(client))))
+    });
+    Client::builder(TokioExecutor::new())
+        .pool_timer(hyper_util::rt::TokioTimer::new())
+        .build(connector)
+}
+
+fn chat(url: &str, prompt_tokens: usize, max_tokens: u64, stream: bool) -> Request<Body> {
+    let prompt = vec!["tok"; prompt_tokens].join(" ");
+    let mut body = serde_json::json!({
+        "model": "test-model",
+        "max_tokens": max_tokens,
+        "messages": [{ "role": "user", "content": prompt }],
+    });
+    if stream {
+        body["stream"] = true.into();
+        body["stream_options"] = serde_json::json!({ "include_usage": true });
+    }
+    Request::post(format!("{url}/v1/chat/completions"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body.to_string())))
+        .unwrap()
+}
+
+/// What each of many callers sends, over and over.
+#[derive(Clone, Copy)]
+struct Work {
+    callers: usize,
+    prompt_tokens: usize,
+    max_tokens: u64,
+    stream: bool,
+    /// Stop sending after this long, or after this many.
+    until: Duration,
+    at_most: usize,
+}
+
+async fn run<S, R>(client: &ProactiveRateLimit<S>, url: &str, work: Work)
+where
+    S: Service<Request<Body>, Response = http::Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+{
+    let start = Instant::now();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let mut callers = Vec::new();
+    for _ in 0..work.callers {
+        let (mut client, url, sent) = (client.clone(), url.to_owned(), Arc::clone(&sent));
+        callers.push(tokio::spawn(async move {
+            while sent.fetch_add(1, Ordering::Relaxed) < work.at_most {
+                let ready = tokio::time::timeout_at(start + work.until, client.ready());
+                let Ok(ready) = ready.await else { return };
+                let request = chat(&url, work.prompt_tokens, work.max_tokens, work.stream);
+                let response = ready.unwrap().call(request).await.unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+                response
+                    .into_body()
+                    .collect()
+                    .await
+                    .map_err(Into::into)
+                    .unwrap();
+            }
+        }));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+fn layer(limits: impl IntoIterator<Item = Limit>, charge: Charge) -> ProactiveRateLimitLayer {
+    ProactiveRateLimitLayer::new(tier_charging(charge, limits)).tracker(&RateLimitTracker::new())
+}
+
+/// Ten minutes on a paused clock. What the server saw, and the layer's own account.
+async fn ten_minutes(
+    simulator: &Simulator,
+    layer: &ProactiveRateLimitLayer,
+    work: Work,
+) -> (Report, Stats) {
+    let client = layer.layer(piped(simulator));
+    run(&client, "http://provider.test", work).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    (simulator.report(), layer.stats().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_callers_at_60_rpm_for_ten_minutes() {
+    for seed in 0..3 {
+        let simulator = Simulator::builder()
+            .requests(60)
+            .window(MINUTE)
+            .arrival_latency(Duration::ZERO..=Duration::from_millis(100))
+            .answer_latency(Duration::ZERO..=Duration::from_millis(300))
+            .seed(seed)
+            .build();
+        let layer = layer([Limit::requests(60).per_minute()], Charge::Reserved);
+        let work = Work {
+            callers: 200,
+            prompt_tokens: 10,
+            max_tokens: 10,
+            stream: false,
+            until: 10 * MINUTE,
+            at_most: usize::MAX,
+        };
+        let (report, stats) = ten_minutes(&simulator, &layer, work).await;
+        assert_eq!(report.throttled, 0, "seed {seed}\n{report}");
+        assert!(report.requests.worst_window <= 58, "seed {seed}\n{report}");
+        let share = report.requests.counted as f64 / (10.0 * 58.0);
+        println!(
+            "seed {seed}: worst {}, {share:.4} of 58 per minute",
+            report.requests.worst_window
+        );
+        assert!(share >= 0.98, "seed {seed}: {share} of 58 per minute used");
+        assert_at_rest(&stats);
+        assert_eq!(stats.total_requests, report.arrived);
+        assert_eq!(stats.usage_read, report.answered);
+    }
+}
+
+async fn tokens_for_ten_minutes(charge: Charge, stream: bool) {
+    for seed in 0..3 {
+        let simulator = Simulator::builder()
+            .tokens(400_000)
+            .charge(charge)
+            .window(MINUTE)
+            .arrival_latency(Duration::ZERO..=Duration::from_millis(100))
+            .answer_latency(Duration::ZERO..=Duration::from_millis(300))
+            .output_tokens(50..=200)
+            .seed(seed)
+            .build();
+        let layer = layer([Limit::tokens(400_000).per_minute()], charge);
+        let work = Work {
+            callers: 200,
+            prompt_tokens: 1_200,
+            max_tokens: 200,
+            stream,
+            until: 10 * MINUTE,
+            at_most: usize::MAX,
+        };
+        let (report, stats) = ten_minutes(&simulator, &layer, work).await;
+        assert_eq!(report.throttled, 0, "seed {seed}\n{report}");
+        assert!(
+            report.tokens.worst_window <= 399_998,
+            "seed {seed}\n{report}"
+        );
+        let share = report.tokens.counted as f64 / (10.0 * 399_998.0);
+        println!(
+            "{charge:?}, seed {seed}: worst {}, {share:.4} of 399,998 per minute",
+            report.tokens.worst_window
+        );
+        assert!(
+            share >= 0.98,
+            "seed {seed}: {share} of 399,998 per minute used"
+        );
+        assert_at_rest(&stats);
+        assert_eq!(stats.usage_read, report.answered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_callers_with_tokens_reserved_for_ten_minutes() {
+    tokens_for_ten_minutes(Charge::Reserved, false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_callers_with_tokens_as_used_for_ten_minutes() {
+    tokens_for_ten_minutes(Charge::Actual, false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_callers_with_streamed_tokens_for_ten_minutes() {
+    tokens_for_ten_minutes(Charge::Actual, true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_fails_now_and_then_still_never_refuses() {
+    let simulator = Simulator::builder()
+        .requests(120)
+        .tokens(20_000)
+        .window(MINUTE)
+        .refused_count(true)
+        .failure_rate(0.2)
+        .answer_latency(Duration::ZERO..=Duration::from_millis(900))
+        .output_tokens(1..=100)
+        .seed(3)
+        .build();
+    let limits = [
+        Limit::requests(120).per_minute(),
+        Limit::tokens(20_000).per_minute(),
+    ];
+    let layer = layer(limits, Charge::Reserved);
+    let mut client = layer.layer(piped(&simulator));
+    for _ in 0..400 {
+        let request = chat("http://provider.test", 40, 100, false);
+        let response = client.ready().await.unwrap().call(request).await.unwrap();
+        assert_ne!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        response.into_body().collect().await.unwrap();
+    }
+    let report = simulator.report();
+    assert!(report.failed > 40, "{report}");
+    assert_eq!(report.throttled, 0, "{report}");
+    assert!(report.tokens.worst_window <= 19_998, "{report}");
+    assert_at_rest(&layer.stats().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_that_give_up_anywhere_leak_nothing_and_exceed_nothing() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let simulator = Simulator::builder()
+        .requests(60)
+        .tokens(10_000)
+        .charge(Charge::Actual)
+        .window(Duration::from_secs(10))
+        .arrival_latency(Duration::ZERO..=Duration::from_millis(200))
+        .answer_latency(Duration::ZERO..=Duration::from_millis(500))
+        .stream_latency(Duration::ZERO..=Duration::from_millis(20))
+        .output_tokens(1..=100)
+        .seed(seed)
+        .build();
+    let limits = [
+        Limit::requests(60).per(Duration::from_secs(10)),
+        Limit::tokens(10_000).per(Duration::from_secs(10)),
+    ];
+    let layer = layer(limits, Charge::Actual);
+    let client = layer.layer(piped(&simulator));
+    let mut callers = Vec::new();
+    for n in 0..50 {
+        let mut rng = fastrand::Rng::with_seed(seed ^ n);
+        let mut client = client.clone();
+        callers.push(tokio::spawn(async move {
+            for _ in 0..20 {
+                let patience = Duration::from_millis(match rng.u8(0..3) {
+                    0 => 60_000,
+                    1 => rng.u64(0..2_000),
+                    _ => rng.u64(0..20_000),
+                });
+                let exchange = async {
+                    let request = chat("http://provider.test", 20, 100, true);
+                    let response = client.ready().await.unwrap().call(request).await.unwrap();
+                    let mut body = response.into_body();
+                    while let Some(frame) = body.frame().await {
+                        frame.unwrap();
+                    }
+                };
+                let _ = tokio::time::timeout(patience, exchange).await;
+            }
+        }));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    drop(client);
+    let (report, stats) = (simulator.report(), layer.stats().unwrap());
+    assert_eq!(report.throttled, 0, "seed {seed}\n{report}\n{stats}");
+    assert!(report.requests.worst_window <= 58, "seed {seed}\n{report}");
+    assert!(report.tokens.worst_window <= 9_998, "seed {seed}\n{report}");
+    assert!(
+        stats.abandoned > 0 && stats.settled > 0,
+        "seed {seed}\n{stats}"
+    );
+    assert_at_rest(&stats);
+}
+
+/// Over real sockets, on a real clock, against the server's own report.
+async fn over_loopback(charge: Charge, stream: bool) {
+    let window = Duration::from_secs(1);
+    let server = Simulator::builder()
+        .requests(100)
+        .tokens(15_000)
+        .charge(charge)
+        .window(window)
+        .arrival_latency(Duration::ZERO..=Duration::from_millis(20))
+        .answer_latency(Duration::ZERO..=Duration::from_millis(30))
+        .output_tokens(10..=60)
+        .seed(9)
+        .build()
+        .spawn()
+        .await
+        .unwrap();
+    let limits = [
+        Limit::requests(100).per(window),
+        Limit::tokens(15_000).per(window),
+    ];
+    let layer = layer(limits, charge);
+    let client = layer.layer(Client::builder(TokioExecutor::new()).build_http());
+    let work = Work {
+        callers: 32,
+        prompt_tokens: 20,
+        max_tokens: 60,
+        stream,
+        until: MINUTE,
+        at_most: 300,
+    };
+    run(&client, &server.url(), work).await;
+    let report = server.report();
+    println!("{report}");
+    assert_eq!(report.answered, 300, "{report}");
+    assert_eq!(report.throttled, 0, "{report}");
+    assert!(report.requests.worst_window <= 98, "{report}");
+    assert!(report.tokens.worst_window <= 14_998, "{report}");
+    assert_at_rest(&layer.stats().unwrap());
+}
+
+#[tokio::test]
+async fn over_loopback_with_tokens_reserved() {
+    over_loopback(Charge::Reserved, false).await;
+}
+
+#[tokio::test]
+async fn over_loopback_with_streamed_tokens_as_used() {
+    over_loopback(Charge::Actual, true).await;
+}
