@@ -54,6 +54,7 @@ async fn main() -> Result<(), BoxError> {
     let limited = run("with the layer", &server, client).await?;
 
     print_side_by_side(&plain, &limited);
+    println!("\nThe worst minute of requests counts what was sent, refused or not.");
     println!("\nThe layer's own account:\n{}", layer.stats()?);
     Ok(())
 }
@@ -137,25 +138,27 @@ where
 }
 
 fn print_side_by_side(plain: &Report, limited: &Report) {
-    let rows: [(&str, fn(&Report) -> String); 6] = [
-        ("answered", |report| report.answered.to_string()),
-        ("refused with 429", |report| report.throttled.to_string()),
-        ("worst minute, requests", |report| {
-            format!("{} of {REQUESTS_PER_MINUTE}", report.requests.worst_window)
-        }),
-        ("worst minute, tokens", |report| {
-            format!("{} of {TOKENS_PER_MINUTE}", report.tokens.worst_window)
-        }),
-        ("offered in the worst minute", |report| {
-            format!("{} of {REQUESTS_PER_MINUTE}", report.worst_offered_requests)
-        }),
-        ("time", |report| format!("{:.1?}", report.duration)),
-    ];
     println!(
         "\n{:<28} {:>16} {:>16}",
         "", "plain client", "with the layer"
     );
-    for (name, value) in rows {
+    let row = |name: &str, value: &dyn Fn(&Report) -> String| {
         println!("{name:<28} {:>16} {:>16}", value(plain), value(limited));
-    }
+    };
+    row("answered", &|report| {
+        format!("{} of {JOBS}", report.answered)
+    });
+    row("refused with 429", &|report| report.throttled.to_string());
+    row("worst minute, requests", &|report| {
+        let offered = report.worst_offered_requests;
+        format!("{offered} of {REQUESTS_PER_MINUTE}")
+    });
+    row("worst minute, tokens", &|report| {
+        format!("{} of {TOKENS_PER_MINUTE}", report.tokens.worst_window)
+    });
+    row("share of the limit used", &|report| {
+        let share = report.requests.share_used.unwrap_or(0.0);
+        format!("{:.1} %", share * 100.0)
+    });
+    row("time", &|report| format!("{:.1?}", report.duration));
 }
