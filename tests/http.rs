@@ -19,9 +19,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use proactive_rate_limit::simulator::{Report, Simulator};
+use proactive_rate_limit::simulator::{ChargedAt, Report, Simulator};
 use proactive_rate_limit::{
-    BoxError, Charge, Limit, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitTracker, Stats,
+    Anchor, BoxError, Charge, Limit, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitTracker,
+    Stats,
 };
 use support::{Body, assert_at_rest, tier_charging};
 use tokio::io::DuplexStream;
@@ -396,4 +397,82 @@ async fn over_loopback_with_tokens_reserved() {
 #[tokio::test]
 async fn over_loopback_with_streamed_tokens_as_used() {
     over_loopback(Charge::Actual, true).await;
+}
+
+/// Tokens that are counted while they are generated, or when the answer is complete.
+#[tokio::test(start_paused = true)]
+async fn tokens_counted_at_the_end_of_the_answer() {
+    for seed in 0..3 {
+        let simulator = Simulator::builder()
+            .tokens(100_000)
+            .charge(Charge::Actual)
+            .charged_at(ChargedAt::End)
+            .window(MINUTE)
+            .arrival_latency(Duration::ZERO..=Duration::from_millis(100))
+            .answer_latency(Duration::ZERO..=Duration::from_millis(300))
+            .stream_latency(Duration::ZERO..=Duration::from_millis(40))
+            .output_tokens(50..=200)
+            .seed(seed)
+            .build();
+        let layer = layer([Limit::tokens(100_000).per_minute()], Charge::Actual);
+        let work = Work {
+            callers: 50,
+            prompt_tokens: 300,
+            max_tokens: 200,
+            stream: true,
+            until: 5 * MINUTE,
+            at_most: usize::MAX,
+        };
+        let client = layer.layer(piped(&simulator));
+        run(&client, "http://provider.test", work).await;
+        let report = simulator.report();
+        assert_eq!(report.throttled, 0, "seed {seed}\n{report}");
+        assert!(
+            report.tokens.worst_window <= 99_998,
+            "seed {seed}\n{report}"
+        );
+        println!(
+            "counted at the end, seed {seed}: worst {}",
+            report.tokens.worst_window
+        );
+        assert!(report.tokens.counted > 400_000, "seed {seed}\n{report}");
+    }
+}
+
+async fn slow_network(anchor: Anchor) -> Report {
+    let simulator = Simulator::builder()
+        .requests(60)
+        .window(Duration::from_secs(10))
+        .arrival_latency(Duration::ZERO..=Duration::from_secs(4))
+        .seed(1)
+        .build();
+    let layer = layer(
+        [Limit::requests(60).per(Duration::from_secs(10))],
+        Charge::Reserved,
+    )
+    .anchor(anchor);
+    let mut callers = Vec::new();
+    let client = layer.layer(piped(&simulator));
+    for _ in 0..400 {
+        let mut client = client.clone();
+        callers.push(tokio::spawn(async move {
+            let request = chat("http://provider.test", 1, 1, false);
+            let response = client.ready().await.unwrap().call(request).await.unwrap();
+            response.into_body().collect().await.unwrap();
+        }));
+    }
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    simulator.report()
+}
+
+/// The bound on the network is an assumption: where it does not hold, anchor at the answer.
+#[tokio::test(start_paused = true)]
+async fn a_network_slower_than_max_skew_needs_the_anchor_at_the_answer() {
+    let report = slow_network(Anchor::Bounded).await;
+    assert!(report.throttled > 0, "the assumption matters\n{report}");
+    let report = slow_network(Anchor::Answer).await;
+    assert_eq!(report.throttled, 0, "{report}");
+    assert!(report.requests.worst_window <= 58, "{report}");
 }

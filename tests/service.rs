@@ -8,54 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use proactive_rate_limit::{
     BoxError, Charge, Limit, Pool, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitError,
     RateLimitTracker, ResponseBody, ResponseFuture, Stats, Tier,
 };
-use support::{Answers, Body, OK, assert_at_rest, exactly, layer, request, tier, timed};
+use support::{Answers, Body, OK, Script, assert_at_rest, exactly, layer, request, tier, timed};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 const WINDOW: Duration = Duration::from_secs(10);
-
-/// A body that plays a fixed script of frames.
-struct Script {
-    frames: std::vec::IntoIter<Result<Frame<Bytes>, BoxError>>,
-    /// Whether it knows its end before it is asked for one more frame.
-    knows_its_end: bool,
-}
-
-impl Script {
-    fn new(frames: Vec<Result<Frame<Bytes>, BoxError>>, knows_its_end: bool) -> Self {
-        Self {
-            frames: frames.into_iter(),
-            knows_its_end,
-        }
-    }
-}
-
-impl HttpBody for Script {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Poll::Ready(self.frames.next())
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.knows_its_end && self.frames.len() == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(4242)
-    }
-}
 
 fn data(text: &'static str) -> Result<Frame<Bytes>, BoxError> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))

@@ -3,14 +3,16 @@
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 use proactive_rate_limit::{
-    Charge, Limit, Margin, ProactiveRateLimitLayer, RateLimitTracker, Stats, Tier,
+    BoxError, Charge, Limit, Margin, ProactiveRateLimitLayer, RateLimitTracker, Stats, Tier,
 };
 use tokio::time::Instant;
 use tower::Service;
@@ -64,6 +66,42 @@ impl Service<Request<Body>> for Answers {
         let mut response = Response::new(Full::default());
         *response.status_mut() = self.0;
         ready(Ok(response))
+    }
+}
+
+/// A body that plays a fixed script of frames.
+pub(crate) struct Script {
+    frames: std::vec::IntoIter<Result<Frame<Bytes>, BoxError>>,
+    /// Whether it knows its end before it is asked for one more frame.
+    knows_its_end: bool,
+}
+
+impl Script {
+    pub(crate) fn new(frames: Vec<Result<Frame<Bytes>, BoxError>>, knows_its_end: bool) -> Self {
+        Self {
+            frames: frames.into_iter(),
+            knows_its_end,
+        }
+    }
+}
+
+impl http_body::Body for Script {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(self.frames.next())
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.knows_its_end && self.frames.len() == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(4242)
     }
 }
 
