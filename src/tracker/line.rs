@@ -103,22 +103,26 @@ impl Line {
 
     /// Takes a waiter out: it was admitted, refused, or has gone.
     pub(super) fn leave(&mut self, ticket: Ticket, out: &mut Outbox) {
-        let waiter = if let Some(waiter) = self.waiting.remove(&ticket) {
-            waiter
-        } else if let Some(offer) = self.offered.remove(&ticket) {
+        let came_for_an_offer = self.offered.contains_key(&ticket);
+        let Some(waiter) = self.take(ticket) else {
+            return;
+        };
+        if came_for_an_offer {
             self.unanswered = 0;
             if self.offered.is_empty() {
                 // Everybody who was asked came: there is no sign of absent ones any more.
                 self.width = 1;
             }
-            offer.waiter
-        } else if let Some(waiter) = self.absent.remove(&ticket) {
-            waiter
-        } else {
-            return;
-        };
+        }
         self.deadlines.remove(&(waiter.deadline, ticket));
         out.discard(waiter.waker);
+    }
+
+    fn take(&mut self, ticket: Ticket) -> Option<Waiter> {
+        self.waiting
+            .remove(&ticket)
+            .or_else(|| self.offered.remove(&ticket).map(|offer| offer.waiter))
+            .or_else(|| self.absent.remove(&ticket))
     }
 
     /// The first to be offered what is free, if an offer may be made at all.
@@ -163,13 +167,7 @@ impl Line {
                 break;
             }
             self.deadlines.pop_first();
-            let waiter = if let Some(waiter) = self.waiting.remove(&ticket) {
-                waiter
-            } else if let Some(offer) = self.offered.remove(&ticket) {
-                offer.waiter
-            } else if let Some(waiter) = self.absent.remove(&ticket) {
-                waiter
-            } else {
+            let Some(waiter) = self.take(ticket) else {
                 continue;
             };
             out.wake(waiter.waker.clone());
