@@ -77,7 +77,7 @@
 //!
 //! 1. Its head is received: it gets the next index, and everything random about it is drawn from
 //!    the seed and that index alone, so concurrency does not reorder draws.
-//! 2. Its body is read, up to 16 MiB.
+//! 2. Its body is read, up to 16 MiB. If it breaks off, the request never arrives.
 //! 3. It travels for its *arrival latency*. A client that gives up meanwhile does not call it back:
 //!    it arrives and counts all the same.
 //! 4. It **arrives**: the limiter looks at what was counted in `(now - window, now]` and refuses

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::report::{Arrival, Delivery, Report};
+use super::report::{Arrival, Delivery};
 use super::sliding_log::SlidingLog;
 
 /// The limits and how they are counted.
@@ -150,14 +150,10 @@ impl Ledger {
         self.log[decision.position].delivery = delivery;
     }
 
-    pub(super) fn report(&mut self, now: Duration) -> Report {
+    /// Everything that has arrived, in the order in which it was counted.
+    pub(super) fn arrivals(&mut self, now: Duration) -> Vec<Arrival> {
         self.advance(now);
-        Report::new(
-            self.log.clone(),
-            self.policy.requests,
-            self.policy.tokens,
-            self.policy.window,
-        )
+        self.log.clone()
     }
 
     fn schedule(&mut self, at: Duration, what: What) {

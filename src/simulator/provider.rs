@@ -46,7 +46,7 @@ pub struct Simulator {
 /// What the clones of a simulator, and every exchange with it, share.
 pub(super) struct Shared {
     clock: Clock,
-    window: Duration,
+    policy: Policy,
     charging: Charging,
     behaviour: Behaviour,
     ledger: Mutex<Ledger>,
@@ -62,7 +62,7 @@ impl Simulator {
         Self {
             shared: Arc::new(Shared {
                 clock: Clock::start(),
-                window: policy.window,
+                policy,
                 charging,
                 behaviour,
                 ledger: Mutex::new(Ledger::new(policy)),
@@ -73,8 +73,8 @@ impl Simulator {
     /// Answers one request.
     ///
     /// Nothing happens before the first poll, which is when the head of the request is received.
-    /// Whatever goes wrong is an HTTP answer, as it is from a provider; a request body that ends
-    /// with an error is answered with 400.
+    /// Whatever goes wrong is an HTTP answer, as it is from a provider. A request whose body ends
+    /// with an error never arrives: it is answered with 400, but neither counted nor logged.
     ///
     /// # Cancel safety
     ///
@@ -94,7 +94,11 @@ impl Simulator {
         let (head, body) = request.into_parts();
 
         let endpoint = endpoint::find(head.uri.path());
-        let body = read_body(body).await;
+        let body = match receive(body).await {
+            Received::Whole(bytes) => Ok(bytes),
+            Received::TooLarge => Err(Fault::too_large()),
+            Received::BrokenOff => return error(Fault::broken_off(), endpoint, None, exchange),
+        };
         let asked = match endpoint {
             Some(endpoint) => ask(endpoint, &head.method, body),
             None => Err(Fault::unknown_url(head.uri.path())),
@@ -105,12 +109,12 @@ impl Simulator {
 
         if let Some(refusal) = &decision.refusal {
             let model = asked.as_ref().ok().map(|asked| &*asked.prompt.model);
-            let fault = Fault::throttled(refusal, model, self.shared.window);
-            return error(fault, endpoint, &decision, exchange);
+            let fault = Fault::throttled(refusal, model, self.shared.policy.window);
+            return error(fault, endpoint, Some(&decision), exchange);
         }
         let asked = match asked {
             Ok(asked) => asked,
-            Err(fault) => return error(fault, endpoint, &decision, exchange),
+            Err(fault) => return error(fault, endpoint, Some(&decision), exchange),
         };
 
         let head_at = decision.at.saturating_add(draw.answer_latency);
@@ -118,7 +122,7 @@ impl Simulator {
             self.shared.clock.sleep_until(head_at).await;
         }
         if draw.fails {
-            error(Fault::failure(), endpoint, &decision, exchange)
+            error(Fault::failure(), endpoint, Some(&decision), exchange)
         } else {
             self.answer(asked, draw, head_at, &decision, exchange)
         }
@@ -169,9 +173,13 @@ impl Simulator {
 
     /// What arrived up to now. Requests still under way to the limiter are not in it.
     pub fn report(&self) -> Report {
-        let mut ledger = self.shared.ledger();
-        let now = self.shared.clock.now();
-        ledger.report(now)
+        let arrivals = {
+            let mut ledger = self.shared.ledger();
+            let now = self.shared.clock.now();
+            ledger.arrivals(now)
+        };
+        // Read without the lock, so that a long log does not hold up the provider.
+        Report::new(arrivals, &self.shared.policy)
     }
 
     fn answer(
@@ -193,12 +201,17 @@ impl Simulator {
             decision.at,
         );
         let Some(stream) = stream else {
-            return json(StatusCode::OK, &endpoint.whole(&answer), decision, exchange);
+            return json(
+                StatusCode::OK,
+                &endpoint.whole(&answer),
+                Some(decision),
+                exchange,
+            );
         };
         let request_id = request_id(&exchange);
         let events = EventStream::new(stream, answer, head_at, draw.token_delays);
         let body = SimulatorBody::stream(events, exchange);
-        let mut response = respond(StatusCode::OK, body, request_id, decision);
+        let mut response = respond(StatusCode::OK, body, request_id, Some(decision));
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,
@@ -283,15 +296,22 @@ struct Asked {
     prompt: Prompt,
 }
 
-async fn read_body<B>(body: B) -> Result<Bytes, Fault>
+enum Received {
+    Whole(Bytes),
+    TooLarge,
+    /// It never arrived: there is nothing that a limiter could have counted.
+    BrokenOff,
+}
+
+async fn receive<B>(body: B) -> Received
 where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     match Limited::new(body, MAX_REQUEST_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Fault::too_large()),
-        Err(_) => Err(Fault::bad_request("The body of the request broke off.")),
+        Ok(collected) => Received::Whole(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Received::TooLarge,
+        Err(_) => Received::BrokenOff,
     }
 }
 
@@ -315,7 +335,7 @@ fn ask(
 fn error(
     fault: Fault,
     endpoint: Option<&'static dyn Endpoint>,
-    decision: &Decision,
+    decision: Option<&Decision>,
     exchange: Exchange,
 ) -> Response<SimulatorBody> {
     let shape = endpoint.map_or(ErrorShape::OpenAi, Endpoint::errors);
@@ -326,7 +346,7 @@ fn error(
 fn json(
     status: StatusCode,
     body: &Value,
-    decision: &Decision,
+    decision: Option<&Decision>,
     exchange: Exchange,
 ) -> Response<SimulatorBody> {
     let request_id = request_id(&exchange);
@@ -342,14 +362,16 @@ fn respond(
     status: StatusCode,
     body: SimulatorBody,
     request_id: String,
-    decision: &Decision,
+    decision: Option<&Decision>,
 ) -> Response<SimulatorBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     if let Ok(request_id) = HeaderValue::try_from(request_id) {
         response.headers_mut().insert(REQUEST_ID, request_id);
     }
-    rate_headers::insert(response.headers_mut(), decision);
+    if let Some(decision) = decision {
+        rate_headers::insert(response.headers_mut(), decision);
+    }
     response
 }
 
@@ -407,7 +429,7 @@ impl fmt::Debug for Shared {
         // Not the ledger: it may hold a million arrivals.
         f.debug_struct("Shared")
             .field("clock", &self.clock)
-            .field("window", &self.window)
+            .field("policy", &self.policy)
             .field("charging", &self.charging)
             .field("behaviour", &self.behaviour)
             .finish_non_exhaustive()

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::ledger::Policy;
 use super::sliding_log::worst_window;
 
 /// One request that arrived, as the provider saw it.
@@ -113,12 +114,8 @@ pub struct Report {
 
 impl Report {
     /// Reads a log of arrivals, in the order in which they were counted.
-    pub(super) fn new(
-        log: Vec<Arrival>,
-        request_limit: Option<u64>,
-        token_limit: Option<u64>,
-        window: Duration,
-    ) -> Self {
+    pub(super) fn new(log: Vec<Arrival>, policy: &Policy) -> Self {
+        let window = policy.window;
         let requests: Vec<_> = log
             .iter()
             .filter(|arrival| arrival.counted)
@@ -145,8 +142,8 @@ impl Report {
             clients_gone: count(|arrival| arrival.delivery == Delivery::ClientGone),
             input_tokens: sum(|arrival| arrival.input_tokens),
             output_tokens: sum(|arrival| arrival.output_tokens),
-            requests: MeterReport::new(request_limit, &requests, window),
-            tokens: MeterReport::new(token_limit, &tokens, window),
+            requests: MeterReport::new(policy.requests, &requests, window),
+            tokens: MeterReport::new(policy.tokens, &tokens, window),
             worst_offered_requests: worst_window(log.iter().map(|a| (a.at, 1)), window),
             window,
             duration: match (log.first(), log.last()) {
@@ -208,8 +205,19 @@ impl fmt::Display for Report {
             "{:<10}{:>12}{:>14}{:>14}{:>12}",
             "", "limit", "counted", "worst window", "share used",
         )?;
-        write!(f, "{:<10}{}", "requests", self.requests)?;
-        write!(f, "{:<10}{}", "tokens", self.tokens)?;
+        for (name, meter) in [("requests", &self.requests), ("tokens", &self.tokens)] {
+            let limit = meter
+                .limit
+                .map_or_else(|| "none".to_owned(), |limit| limit.to_string());
+            let share = meter
+                .share_used
+                .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
+            writeln!(
+                f,
+                "{name:<10}{limit:>12}{:>14}{:>14}{share:>12}",
+                meter.counted, meter.worst_window,
+            )?;
+        }
         writeln!(
             f,
             "{} arrived in {:.3?}: {} answered, {} throttled, {} failed; {} clients left early",
@@ -229,23 +237,6 @@ impl fmt::Display for Report {
             f,
             "{} input and {} output tokens served",
             self.input_tokens, self.output_tokens,
-        )
-    }
-}
-
-/// The columns of one row of the report's table.
-impl fmt::Display for MeterReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = self
-            .limit
-            .map_or_else(|| "none".to_owned(), |limit| limit.to_string());
-        let share = self
-            .share_used
-            .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
-        writeln!(
-            f,
-            "{limit:>12}{:>14}{:>14}{share:>12}",
-            self.counted, self.worst_window,
         )
     }
 }

@@ -61,6 +61,10 @@ impl Fault {
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, None, message)
     }
 
+    pub(in crate::simulator) fn broken_off() -> Self {
+        Self::bad_request("The body of the request broke off.")
+    }
+
     pub(in crate::simulator) fn bad_request(message: impl Into<String>) -> Self {
         Self::invalid(StatusCode::BAD_REQUEST, None, message)
     }
