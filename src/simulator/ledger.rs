@@ -243,7 +243,6 @@ impl Ledger {
         }
         arrival.tokens_at = Some(now);
         if let Some(tokens) = &mut self.tokens {
-            tokens.expire(now);
             tokens.count(now, arrival.tokens);
         }
     }

@@ -24,7 +24,7 @@ use super::behaviour::{Behaviour, Draw};
 use super::body::SimulatorBody;
 use super::builder::{ChargedAt, Charging, SimulatorBuilder};
 use super::clock::Clock;
-use super::endpoint::{self, Answer, Endpoint, ErrorShape, EventStream, Fault, Prompt};
+use super::endpoint::{self, Answer, Endpoint, ErrorShape, EventStream, Fault, Prompt, Stream};
 use super::exchange::Exchange;
 use super::ledger::{Candidate, Decision, Ledger, Policy};
 use super::rate_headers;
@@ -160,6 +160,9 @@ impl Simulator {
 
     /// Serves HTTP/1.1 on a free port of `127.0.0.1`.
     ///
+    /// Not for a paused clock: tokio moves it on while data is under way in a socket, where no task
+    /// is busy. [`serve_connection`](Self::serve_connection) is for that.
+    ///
     /// # Errors
     ///
     /// When no port can be bound.
@@ -190,9 +193,9 @@ impl Simulator {
         decision: &Decision,
         exchange: Exchange,
     ) -> Response<SimulatorBody> {
+        let stream = asked.stream();
         let Asked { endpoint, prompt } = asked;
         let (output_tokens, truncated) = self.shared.output(&prompt, &draw);
-        let stream = endpoint.stream().filter(|_| prompt.stream);
         let answer = Answer::new(
             exchange.index(),
             prompt,
@@ -269,11 +272,9 @@ impl Shared {
             }
             (Charge::Actual, ChargedAt::Arrival) => (actual, actual, Duration::ZERO),
             (Charge::Actual, ChargedAt::End) => {
-                let streamed = asked.endpoint.stream().is_some() && prompt.stream;
-                let generation = if streamed {
-                    draw.token_delays.total(output_tokens)
-                } else {
-                    Duration::ZERO
+                let generation = match asked.stream() {
+                    Some(_) => draw.token_delays.total(output_tokens),
+                    None => Duration::ZERO,
                 };
                 let until_end = draw.answer_latency.saturating_add(generation);
                 (input_tokens, actual, until_end)
@@ -296,6 +297,14 @@ struct Asked {
     prompt: Prompt,
 }
 
+impl Asked {
+    /// How to stream the answer, if it is to be streamed and can be.
+    fn stream(&self) -> Option<&'static dyn Stream> {
+        self.endpoint.stream().filter(|_| self.prompt.stream)
+    }
+}
+
+/// The body of a request.
 enum Received {
     Whole(Bytes),
     TooLarge,
