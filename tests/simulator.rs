@@ -1135,7 +1135,9 @@ async fn dropping_the_server_stops_it() {
     }
 
     drop(server);
-    assert!(answer.await.unwrap().is_err(), "the connection is cut");
+    let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
+    let answer = answer.expect("not to be left waiting").unwrap();
+    assert!(answer.is_err(), "the connection is cut");
     driver.await.unwrap();
     assert!(
         TcpStream::connect(addr).await.is_err(),
