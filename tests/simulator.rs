@@ -1152,8 +1152,7 @@ async fn dropping_the_server_stops_it() {
 #[tokio::test]
 async fn a_shutdown_lets_answers_end() {
     let server = simulator()
-        .output_tokens(always(20))
-        .stream_latency(always(millis(1)))
+        .output_tokens(always(400))
         .build()
         .spawn()
         .await
@@ -1163,13 +1162,19 @@ async fn a_shutdown_lets_answers_end() {
     let (_idle, idle_driver) = client_on(idle).await;
     let stream = TcpStream::connect(addr).await.unwrap();
     let (mut client, _driver) = client_on(stream).await;
+    // Each event repeats the name of the model: far more than the buffers of a socket hold, so the
+    // answer cannot have been sent before somebody reads it.
+    let mut body = chat_body(1, 1_000);
+    body["model"] = "m".repeat(64 * 1024).into();
     let response = client
-        .send_request(post(CHAT, streamed(chat_body(1, 100))))
+        .send_request(post(CHAT, streamed(body)))
         .await
         .unwrap();
+    let delivery = server.report().arrivals()[0].delivery;
+    assert_eq!(delivery, Delivery::InProgress);
 
     let ((), text) = tokio::join!(server.shutdown(), text(response));
-    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert!(text.ends_with("data: [DONE]\n\n"));
     idle_driver.await.unwrap();
     assert!(TcpStream::connect(addr).await.is_err());
 }
