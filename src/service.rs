@@ -1,7 +1,7 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -43,8 +43,10 @@ pub struct ProactiveRateLimit<S> {
 #[derive(Debug)]
 enum Gate {
     Closed,
-    /// In line, or admitted.
-    Place(Place),
+    /// Waiting for the pool, and then for the inner service.
+    Waiting(Place),
+    /// Admitted, and the inner service was ready.
+    Open(Place),
     Refused(RateLimitError),
 }
 
@@ -86,26 +88,41 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         loop {
-            self.gate = match &mut self.gate {
+            self.gate = match mem::replace(&mut self.gate, Gate::Closed) {
                 Gate::Closed => match self.limiter.place() {
-                    Ok(place) => Gate::Place(place),
+                    Ok(place) => Gate::Waiting(place),
                     Err(error) => Gate::Refused(error),
                 },
-                Gate::Place(place) => match ready!(place.poll_grant(cx, None)) {
-                    Ok(()) => return self.inner.poll_ready(cx).map_err(Into::into),
-                    Err(error) => Gate::Refused(error),
+                Gate::Waiting(mut place) => match place.poll_grant(cx, None) {
+                    Poll::Ready(Ok(())) => match self.inner.poll_ready(cx) {
+                        Poll::Ready(Ok(())) => Gate::Open(place),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                        Poll::Pending => {
+                            self.gate = Gate::Waiting(place);
+                            return Poll::Pending;
+                        }
+                    },
+                    Poll::Ready(Err(error)) => Gate::Refused(error),
+                    Poll::Pending => {
+                        self.gate = Gate::Waiting(place);
+                        return Poll::Pending;
+                    }
                 },
-                // The call will not reach the inner service, so it need not be ready.
-                Gate::Refused(_) => return Poll::Ready(Ok(())),
+                // A refused call will not reach the inner service, so that need not be ready.
+                open => {
+                    self.gate = open;
+                    return Poll::Ready(Ok(()));
+                }
             };
         }
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (place, ready) = match mem::replace(&mut self.gate, Gate::Closed) {
-            Gate::Place(place) => (Ok(place), true),
+            Gate::Open(place) => (Ok(place), true),
             Gate::Refused(error) => (Err(error), false),
             // Called without being ready: it becomes so in its future.
+            Gate::Waiting(place) => (Ok(place), false),
             Gate::Closed => (self.limiter.place(), false),
         };
         match place {
