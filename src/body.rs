@@ -9,7 +9,6 @@ use pin_project_lite::pin_project;
 
 use crate::provider::Provider;
 use crate::schedule::Settlement;
-use crate::tier::Charge;
 use crate::tracker::{Permit, UsageOutcome};
 use crate::usage::{Reading, UsageReader};
 
@@ -32,13 +31,11 @@ impl<B: Body> ResponseBody<B> {
         permit: Permit,
         reader: UsageReader,
         provider: &'static dyn Provider,
-        charge: Charge,
     ) -> Self {
         let mut meter = Box::new(BodyMeter {
             permit: Some(permit),
             reader,
             provider,
-            charge,
         });
         if inner.is_end_stream() {
             meter.end();
@@ -128,7 +125,6 @@ struct BodyMeter {
     permit: Option<Permit>,
     reader: UsageReader,
     provider: &'static dyn Provider,
-    charge: Charge,
 }
 
 impl BodyMeter {
@@ -160,12 +156,7 @@ impl BodyMeter {
         let (charged, outcome) = match self.reader.finish() {
             Reading::Usage(usage) => {
                 let used = self.provider.charged(&usage, &reserved);
-                let charged = match self.charge {
-                    Charge::Actual => used,
-                    // Nothing is given back; what went beyond the reserve is there all the same.
-                    Charge::Reserved => used.zip(reserved, u64::max),
-                };
-                (Some(charged), UsageOutcome::Read)
+                (Some(used), UsageOutcome::Read)
             }
             Reading::Missing => (None, UsageOutcome::Missing),
             Reading::Unreadable(_) => (None, UsageOutcome::Unreadable),

@@ -8,7 +8,6 @@ use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
-use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::body::ResponseBody;
@@ -69,7 +68,8 @@ struct Admission<S, B> {
     request: Request<B>,
     inner: S,
     inner_ready: bool,
-    slot: Option<Pin<Box<Sleep>>>,
+    /// The inner service took so long to become ready that what was granted meanwhile was lost.
+    inner_is_slow: bool,
 }
 
 impl<S, B> ResponseFuture<S, B>
@@ -94,7 +94,7 @@ where
                     request,
                     inner,
                     inner_ready,
-                    slot: None,
+                    inner_is_slow: false,
                 })),
             },
         }
@@ -115,10 +115,6 @@ where
     /// Ready when the request counts as sent: it has to be, in the same poll.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, BoxError>> {
         loop {
-            if let Some(slot) = &mut self.slot {
-                ready!(slot.as_mut().poll(cx));
-                self.slot = None;
-            }
             match self.place.poll_grant(cx, Some(&self.cost)) {
                 Poll::Ready(granted) => granted?,
                 Poll::Pending => {
@@ -126,24 +122,22 @@ where
                     return Poll::Pending;
                 }
             }
-            if !self.inner_ready {
+            let had_to_wait = !self.inner_ready;
+            if had_to_wait {
                 ready!(self.inner.poll_ready(cx)).map_err(Into::into)?;
                 self.inner_ready = true;
             }
             match self.place.try_send(&self.cost)? {
                 Sending::Sent(permit) => return Poll::Ready(Ok(permit)),
-                Sending::NotBefore(slot) => {
-                    self.unready_inner();
-                    self.slot = Some(Box::pin(sleep_until(slot)));
-                }
-                Sending::Lost => {}
+                Sending::Lost => self.inner_is_slow |= had_to_wait,
             }
         }
     }
 
-    /// Whoever waits here must not keep others from what the inner service reserved for it.
+    /// Whoever waits here must not keep others from what the inner service reserved for it; unless
+    /// that would mean never to have both at a time.
     fn unready_inner(&mut self) {
-        if self.inner_ready {
+        if self.inner_ready && !self.inner_is_slow {
             self.inner = self.inner.clone();
             self.inner_ready = false;
         }

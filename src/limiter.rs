@@ -78,7 +78,7 @@ impl Limiter {
             return response.map(ResponseBody::unmetered);
         }
         let reader = UsageReader::new(self.provider.usage_paths(), response.headers());
-        response.map(|body| ResponseBody::metered(body, permit, reader, self.provider, self.charge))
+        response.map(|body| ResponseBody::metered(body, permit, reader, self.provider))
     }
 }
 

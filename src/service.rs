@@ -2,9 +2,11 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
@@ -47,7 +49,22 @@ enum Gate {
     Waiting(Place),
     /// Admitted, and the inner service was ready.
     Open(Place),
-    Refused(RateLimitError),
+    Refused {
+        error: RateLimitError,
+        at: Instant,
+    },
+}
+
+/// A refusal is the answer to a call that follows at once. One that comes later asks anew.
+const REFUSAL_LASTS: Duration = Duration::from_millis(100);
+
+impl Gate {
+    fn refused(error: RateLimitError) -> Self {
+        Self::Refused {
+            error,
+            at: Instant::now(),
+        }
+    }
 }
 
 impl<S> ProactiveRateLimit<S> {
@@ -91,7 +108,7 @@ where
             self.gate = match mem::replace(&mut self.gate, Gate::Closed) {
                 Gate::Closed => match self.limiter.place() {
                     Ok(place) => Gate::Waiting(place),
-                    Err(error) => Gate::Refused(error),
+                    Err(error) => Gate::refused(error),
                 },
                 Gate::Waiting(mut place) => match place.poll_grant(cx, None) {
                     Poll::Ready(Ok(())) => match self.inner.poll_ready(cx) {
@@ -102,7 +119,7 @@ where
                             return Poll::Pending;
                         }
                     },
-                    Poll::Ready(Err(error)) => Gate::Refused(error),
+                    Poll::Ready(Err(error)) => Gate::refused(error),
                     Poll::Pending => {
                         self.gate = Gate::Waiting(place);
                         return Poll::Pending;
@@ -120,10 +137,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (place, ready) = match mem::replace(&mut self.gate, Gate::Closed) {
             Gate::Open(place) => (Ok(place), true),
-            Gate::Refused(error) => (Err(error), false),
+            Gate::Refused { error, at } if at.elapsed() <= REFUSAL_LASTS => (Err(error), false),
             // Called without being ready: it becomes so in its future.
             Gate::Waiting(place) => (Ok(place), false),
-            Gate::Closed => (self.limiter.place(), false),
+            Gate::Refused { .. } | Gate::Closed => (self.limiter.place(), false),
         };
         match place {
             Ok(place) => {

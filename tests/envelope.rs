@@ -362,13 +362,10 @@ impl Simulation {
                 }
             }
         }
-        if let Dispatch::NotBefore(slot) = self.strategy.dispatch(now, &mut entry) {
-            self.entries.insert(id, entry);
-            let late = match self.rng.u8(0..3) {
-                0 => Duration::from_micros(self.rng.u64(0..10_000)),
-                _ => Duration::ZERO,
-            };
-            self.at(slot + late, Event::Send(id));
+        if self.strategy.dispatch(now, &mut entry) == Dispatch::Crowded {
+            self.strategy.release(now, entry);
+            self.cost[id] = job.reserve;
+            self.line.insert(id);
             return;
         }
         self.outcome.dispatches.push(now);

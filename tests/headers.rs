@@ -60,8 +60,8 @@ async fn a_daily_number_does_not_lower_the_minute() {
 #[tokio::test(start_paused = true)]
 async fn a_nonsense_limit_stops_nobody_for_longer_than_a_window() {
     let pool = pool([exactly(10, WINDOW)]);
-    send(&pool, report(0, 0, Duration::ZERO)).await;
-    assert_eq!(effective(&pool), 0);
+    send(&pool, report(1, 0, Duration::ZERO)).await;
+    assert_eq!(effective(&pool), 1);
     assert_eq!(send(&pool, report(10, 9, WINDOW)).await, WINDOW);
     assert_eq!(effective(&pool), 10);
 }
@@ -78,6 +78,57 @@ async fn what_is_used_and_cannot_be_ours_is_somebody_elses() {
     assert_eq!(pool.stats().limits[0].used, 5);
     send(&pool, report(10, 7, WINDOW)).await;
     assert_eq!(pool.stats().limits[0].others, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_count_no_longer_than_until_the_limit_is_full_again() {
+    let pool = pool([exactly(3, WINDOW)]);
+    let reset = Duration::from_secs(4);
+    send(&pool, report(3, 0, reset)).await;
+    assert_eq!(send(&pool, report(3, 0, reset)).await, reset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_reports_on_one_meter_the_tightest_is_in_force() {
+    let reports = [
+        report(6, 5, WINDOW),
+        report(4, 1, WINDOW),
+        report(10, 9, WINDOW),
+    ];
+    for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1]] {
+        let pool = pool([exactly(10, WINDOW)]);
+        let mut permit = pool.acquire(Cost::request()).await.unwrap();
+        permit.answered_with(&order.map(|index| reports[index]));
+        permit.settle(Cost::request());
+        let limit = &pool.stats().limits[0];
+        assert_eq!((limit.effective, limit.others), (4, 2), "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn spacing_recovers_with_the_limit() {
+    let pool = RateLimitTracker::new()
+        .pool(&tier([exactly(600, WINDOW)]))
+        .unwrap();
+    send(&pool, report(2, 1, Duration::ZERO)).await;
+    tokio::time::sleep(2 * WINDOW).await;
+    let (elapsed, ()) = timed(async {
+        for _ in 0..600 {
+            pool.acquire(Cost::request())
+                .await
+                .unwrap()
+                .settle(Cost::request());
+        }
+    })
+    .await;
+    assert!(elapsed <= WINDOW, "{elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn zero_is_no_limit() {
+    let pool = pool([exactly(10, WINDOW)]);
+    send(&pool, report(0, 0, Duration::ZERO)).await;
+    assert_eq!(effective(&pool), 10);
 }
 
 #[tokio::test(start_paused = true)]

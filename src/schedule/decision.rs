@@ -66,8 +66,8 @@ impl fmt::Display for Cause {
 pub enum Dispatch {
     /// It is stamped as sent: send it in the same step.
     Now,
-    /// Its slot is not here yet: ask again then.
-    NotBefore(Timestamp),
+    /// Others were sent just now: release it, and ask for it again.
+    Crowded,
 }
 
 /// How a sent request ended.

@@ -21,10 +21,7 @@ pub struct Entry {
 #[non_exhaustive]
 pub enum Phase {
     /// Granted, not sent. Counts without a time.
-    Reserved {
-        /// A slot in the pool's spacing that it waits for.
-        slot: Option<Timestamp>,
-    },
+    Reserved,
     /// Sent, the response head is awaited.
     Dispatched {
         /// When it was sent.
@@ -42,7 +39,7 @@ impl Entry {
     pub const fn reserved(cost: Cost) -> Self {
         Self {
             cost,
-            phase: Phase::Reserved { slot: None },
+            phase: Phase::Reserved,
             mark: Cost::ZERO,
         }
     }

@@ -85,14 +85,30 @@ impl Proactive {
         self
     }
 
+    fn on_meter(&self, meter: Meter) -> impl Iterator<Item = (usize, &Window)> {
+        self.windows
+            .iter()
+            .enumerate()
+            .filter(move |(_, window)| window.limit().meter() == meter)
+    }
+
+    /// The window that a provider reports on if it does not say which: the shortest.
+    fn narrowest(&self, meter: Meter) -> Option<usize> {
+        self.on_meter(meter)
+            .min_by_key(|(_, window)| window.limit().window())
+            .map(|(index, _)| index)
+    }
+
+    fn has_limit_of(&self, meter: Meter, amount: u64) -> bool {
+        self.on_meter(meter)
+            .any(|(_, window)| window.limit().amount() == amount)
+    }
+
     /// What counts of ours in the narrowest window of each meter.
     fn counted(&self) -> Cost {
         let of = |meter| {
-            self.windows
-                .iter()
-                .filter(|window| window.limit().meter() == meter)
-                .min_by_key(|window| window.limit().window())
-                .map_or(0, Window::ours)
+            self.narrowest(meter)
+                .map_or(0, |index| self.windows[index].ours())
         };
         Cost {
             requests: of(Meter::Requests),
@@ -131,6 +147,12 @@ impl Latest {
 impl SchedulingStrategy for Proactive {
     fn decide(&mut self, now: Timestamp, cost: &Cost) -> Decision {
         let mut latest = Latest(None);
+        if self.windows.iter().any(Window::is_lowered) {
+            for window in &mut self.windows {
+                window.expire(now);
+            }
+            self.respace();
+        }
         for window in &mut self.windows {
             match window.fits(now, cost.of(window.limit().meter())) {
                 Fit::Yes => {}
@@ -138,7 +160,7 @@ impl SchedulingStrategy for Proactive {
                 Fit::Never(oversize) => return Decision::Never(oversize),
             }
         }
-        let slot = self.pace.next(now);
+        let slot = self.pace.next_grant();
         if slot > now {
             latest.add(Some(slot), Cause::Spacing);
         }
@@ -185,13 +207,11 @@ impl SchedulingStrategy for Proactive {
     }
 
     fn dispatch(&mut self, now: Timestamp, entry: &mut Entry) -> Dispatch {
-        let Phase::Reserved { slot: held } = entry.phase else {
+        if entry.phase != Phase::Reserved {
             return Dispatch::Now;
-        };
-        let slot = self.pace.slot(now, held);
-        if slot > now {
-            entry.phase = Phase::Reserved { slot: Some(slot) };
-            return Dispatch::NotBefore(slot);
+        }
+        if !self.pace.dispatch(now) {
+            return Dispatch::Crowded;
         }
         entry.phase = Phase::Dispatched { at: now };
         for window in &mut self.windows {
@@ -218,10 +238,22 @@ impl SchedulingStrategy for Proactive {
     }
 
     fn settle(&mut self, now: Timestamp, mut entry: Entry, settlement: Settlement) {
-        if matches!(settlement, Settlement::Charged(_)) {
-            // Whoever knows what it cost has seen the answer.
-            self.answer(now, &mut entry);
-        }
+        let settlement = match settlement {
+            Settlement::Charged(cost) => {
+                let cost = Cost {
+                    requests: entry.cost.requests,
+                    ..cost
+                };
+                // Whoever knows what it cost has seen the answer.
+                self.answer(now, &mut entry);
+                Settlement::Charged(match self.charge {
+                    Charge::Actual => cost,
+                    // Nothing is given back; what went beyond the reserve is used all the same.
+                    Charge::Reserved => cost.zip(entry.cost, u64::max),
+                })
+            }
+            Settlement::Abandoned => settlement,
+        };
         for window in &mut self.windows {
             let reserved = entry.cost.of(window.limit().meter());
             window.settle(now, entry.phase, reserved, &settlement, &self.timing);
@@ -229,18 +261,15 @@ impl SchedulingStrategy for Proactive {
     }
 
     fn release(&mut self, _now: Timestamp, entry: Entry) {
-        let Phase::Reserved { slot } = entry.phase else {
+        if entry.phase != Phase::Reserved {
             debug_assert!(false, "released a request that was sent");
             return;
-        };
+        }
         for window in &mut self.windows {
             window.unhold(entry.cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
         self.pace.ungrant();
-        if let Some(slot) = slot {
-            self.pace.give_back(slot);
-        }
     }
 
     /// A number below the configured one is believed at once, and given up for a higher one again,
@@ -249,42 +278,40 @@ impl SchedulingStrategy for Proactive {
     ///
     /// A number that belongs to another window than ours, as a daily limit reported where only the
     /// minute is configured, is ignored: it is known by its reset.
-    fn reported(&mut self, now: Timestamp, entry: &Entry, report: &ReportedLimit) {
-        let Some(limit) = report.limit else {
-            return;
-        };
-        let meter = report.meter;
-        let ours = entry.mark.zip(self.granted, u64::wrapping_add).of(meter);
-        let on_meter = self
-            .windows
-            .iter()
-            .enumerate()
-            .filter(|(_, window)| window.limit().meter() == meter);
-        let exact = on_meter
-            .clone()
-            .find(|(_, window)| window.limit().amount() == limit);
-        let narrowest = on_meter
-            .clone()
-            .min_by_key(|(_, window)| window.limit().window());
-        let Some((narrowest, shortest)) =
-            narrowest.map(|(index, window)| (index, window.limit().window()))
-        else {
-            return;
-        };
-        let is_narrowest = match report.reset {
-            Some(reset) => reset <= shortest,
-            None => on_meter.count() == 1,
-        };
-        let index = match exact {
-            Some((exact, _)) => exact,
-            None if is_narrowest => narrowest,
-            None => return,
-        };
-        let window = &mut self.windows[index];
-        window.report_amount(now, limit);
-        if let (Some(remaining), true) = (report.remaining, index == narrowest) {
-            let used = limit.saturating_sub(remaining);
-            window.set_others(now, used.saturating_sub(ours));
+    fn reported(&mut self, now: Timestamp, entry: &Entry, reports: &[ReportedLimit]) {
+        let granted = self.granted;
+        for index in 0..self.windows.len() {
+            let limit = self.windows[index].limit();
+            let is_narrowest = self.narrowest(limit.meter()) == Some(index);
+            let is_only = self.on_meter(limit.meter()).count() == 1;
+            let concerns = |report: &&ReportedLimit| {
+                report.meter == limit.meter()
+                    && match (report.limit, report.reset) {
+                        // Zero is how some gateways say that they have no number.
+                        (None | Some(0), _) => false,
+                        (Some(amount), _) if amount == limit.amount() => true,
+                        (Some(amount), _) if self.has_limit_of(limit.meter(), amount) => false,
+                        (Some(_), Some(reset)) => is_narrowest && reset <= limit.window(),
+                        (Some(_), None) => is_only,
+                    }
+            };
+            // An answer may speak of several limits on one meter, as a project's beside its
+            // organisation's: the tightest is in force.
+            let Some(report) = reports
+                .iter()
+                .filter(concerns)
+                .min_by_key(|report| report.limit)
+            else {
+                continue;
+            };
+            let amount = report.limit.unwrap_or(limit.amount());
+            let window = &mut self.windows[index];
+            window.report_amount(now, amount);
+            if let (Some(remaining), true) = (report.remaining, is_narrowest) {
+                let ours = entry.mark.zip(granted, u64::wrapping_add).of(limit.meter());
+                let used = amount.saturating_sub(remaining);
+                window.set_others(now, used.saturating_sub(ours), report.reset);
+            }
         }
         self.respace();
     }

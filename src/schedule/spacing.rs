@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Timestamp, saturating_nanos};
@@ -55,17 +54,17 @@ impl Spacing {
 
 /// The slots of a pool, one interval apart, counted from slot to slot.
 ///
-/// Counting from the last *actual* dispatch would add every timer's lateness to every request.
-/// Grants keep slots of their own, so that callers are not all let through the gate at once only
-/// to wait behind it; but two grants may be used together, so a dispatch takes its slot when it
-/// happens.
+/// Counting from the last *actual* dispatch would add every timer's lateness to every request. For
+/// the same reason grants have a clock of their own: what passes between a grant and its dispatch
+/// must not delay the next grant. But grants can be used together, so each dispatch has to find its
+/// own slot free as well.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
     next_grant: Timestamp,
     next_dispatch: Timestamp,
-    /// Slots before `next_dispatch` that were taken and given back.
-    free: BTreeSet<Timestamp>,
+    /// When grants last ran ahead of dispatches, until when there was no slot for them.
+    crowded_until: Timestamp,
 }
 
 impl Pace {
@@ -74,69 +73,45 @@ impl Pace {
             interval,
             next_grant: Timestamp::ZERO,
             next_dispatch: Timestamp::ZERO,
-            free: BTreeSet::new(),
+            crowded_until: Timestamp::ZERO,
         }
     }
 
-    /// Slots already given out keep their times.
+    /// Slots already taken keep their times.
     pub(super) fn set_interval(&mut self, interval: Duration) {
-        if self.interval != interval {
-            self.interval = interval;
-            // They lie at the old distance.
-            self.free.clear();
-        }
+        self.interval = interval;
     }
 
     /// When the next request may be granted.
-    pub(super) fn next(&mut self, now: Timestamp) -> Timestamp {
-        self.next_grant.max(self.next_dispatch(now))
-    }
-
-    fn next_dispatch(&mut self, now: Timestamp) -> Timestamp {
-        while self.free.first().is_some_and(|slot| *slot + TICK < now) {
-            self.free.pop_first();
-        }
-        self.free.first().copied().unwrap_or(self.next_dispatch)
+    pub(super) fn next_grant(&self) -> Timestamp {
+        self.next_grant.max(self.crowded_until)
     }
 
     pub(super) fn grant(&mut self, now: Timestamp) {
-        self.next_grant = self.next_grant.max(now.saturating_sub(TICK)) + self.interval;
+        self.next_grant = self.slot_after(self.next_grant(), now);
     }
 
-    /// A grant that was never used leaves its place to the next one.
+    /// A grant that was not used leaves its place to the next one.
     pub(super) fn ungrant(&mut self) {
         self.next_grant = self.next_grant.saturating_sub(self.interval);
     }
 
-    /// The slot for a dispatch that wants to go at `now` and may hold one it could not use yet.
+    /// Takes the slot for a dispatch, if one is free.
     ///
-    /// A slot that lies behind by more than a tick is void: its holder was not polled in time, and
-    /// dispatches that pile up must not go out together.
-    pub(super) fn slot(&mut self, now: Timestamp, held: Option<Timestamp>) -> Timestamp {
-        match held {
-            Some(slot) if now <= slot + TICK => slot,
-            _ => {
-                let next = self.next_dispatch(now);
-                if self.free.remove(&next) {
-                    return next;
-                }
-                let slot = next.max(now.saturating_sub(TICK));
-                self.next_dispatch = slot + self.interval;
-                slot
-            }
+    /// If none is, grants have run ahead of dispatches: the next one waits for one that is.
+    pub(super) fn dispatch(&mut self, now: Timestamp) -> bool {
+        let free = self.next_dispatch <= now;
+        if free {
+            self.next_dispatch = self.slot_after(self.next_dispatch, now);
+        } else {
+            self.crowded_until = self.next_dispatch;
         }
+        free
     }
 
-    /// Gives back a slot that was held and not used.
-    pub(super) fn give_back(&mut self, slot: Timestamp) {
-        self.free.insert(slot);
-        while let Some(last) = self.free.last().copied() {
-            if last + self.interval != self.next_dispatch {
-                break;
-            }
-            self.next_dispatch = last;
-            self.free.pop_last();
-        }
+    /// The slot after the one taken at `now`, which may be up to a tick late.
+    fn slot_after(&self, next: Timestamp, now: Timestamp) -> Timestamp {
+        next.max(now.saturating_sub(TICK)) + self.interval
     }
 }
 
@@ -166,46 +141,48 @@ mod tests {
     #[test]
     fn time_that_has_passed_counts_but_does_not_pile_up() {
         let mut pace = Pace::new(SECOND);
-        assert_eq!(pace.slot(at(0), None), at(0));
-        assert_eq!(
-            pace.slot(at(10_000), None),
-            at(9_998),
-            "one tick is forgiven"
-        );
-        assert_eq!(pace.slot(at(10_000), None), at(10_998));
+        assert!(pace.dispatch(at(0)));
+        assert!(!pace.dispatch(at(999)));
+        assert!(pace.dispatch(at(10_000)));
+        assert!(!pace.dispatch(at(10_997)));
+        assert!(pace.dispatch(at(10_998)), "one tick is forgiven");
     }
 
     #[test]
     fn lateness_within_a_tick_does_not_add_up() {
         let mut pace = Pace::new(SECOND);
         for n in 0..100 {
-            assert_eq!(pace.slot(at(n * 1000 + 1), None), at(n * 1000));
+            assert!(pace.dispatch(at(n * 1000 + 1)));
+            assert!(!pace.dispatch(at(n * 1000 + 999)));
         }
     }
 
     #[test]
-    fn a_slot_that_was_missed_is_void() {
+    fn what_passes_between_grant_and_dispatch_costs_no_slot() {
         let mut pace = Pace::new(SECOND);
-        pace.slot(at(0), None);
-        let missed = pace.slot(at(0), None);
-        assert_eq!(missed, at(1000));
-        assert_eq!(pace.slot(at(1002), Some(missed)), missed);
-        assert_eq!(pace.slot(at(5000), Some(missed)), at(4998));
+        for n in 0..100 {
+            let granted = at(n * 1000);
+            assert!(pace.next_grant() <= granted);
+            pace.grant(granted);
+            assert!(pace.dispatch(granted + Duration::from_millis(700)));
+        }
     }
 
     #[test]
-    fn slots_given_back_are_taken_again_in_order() {
+    fn grants_used_together_are_sent_one_by_one() {
         let mut pace = Pace::new(SECOND);
-        let slots: Vec<Timestamp> = (0..5).map(|_| pace.slot(at(0), None)).collect();
-        pace.give_back(slots[2]);
-        pace.give_back(slots[1]);
-        assert_eq!(pace.next(at(0)), at(1000));
-        assert_eq!(pace.slot(at(0), None), at(1000));
-        pace.give_back(slots[4]);
-        pace.give_back(slots[3]);
-        // All from the third on are free, so nothing is left of them but the end of the chain.
-        assert_eq!(pace.next_dispatch, at(2000));
-        assert!(pace.free.is_empty());
-        assert_eq!(pace.slot(at(60_000), None), at(59_998));
+        for n in 0..3 {
+            pace.grant(at(n * 1000));
+        }
+        assert!(pace.dispatch(at(5000)));
+        // The other two give their grants back and are granted again, each at its slot.
+        for _ in 0..2 {
+            assert!(!pace.dispatch(at(5000)));
+            pace.ungrant();
+        }
+        assert_eq!(pace.next_grant(), at(5998));
+        pace.grant(at(5998));
+        assert!(pace.dispatch(at(5998)));
+        assert_eq!(pace.next_grant(), at(6998));
     }
 }

@@ -26,7 +26,7 @@ pub trait SchedulingStrategy: fmt::Debug + Send {
     /// answer but [`Decision::Admit`] the entry is as before.
     fn resize(&mut self, now: Timestamp, entry: &mut Entry, cost: &Cost) -> Decision;
 
-    /// Stamps the entry as sent, or says when it may be.
+    /// Stamps the entry as sent, unless it would follow another one too closely.
     fn dispatch(&mut self, now: Timestamp, entry: &mut Entry) -> Dispatch;
 
     /// The response head of a dispatched entry is here. A second answer changes nothing.
@@ -38,11 +38,11 @@ pub trait SchedulingStrategy: fmt::Debug + Send {
     /// Ends an entry that was never dispatched: it costs nothing.
     fn release(&mut self, now: Timestamp, entry: Entry);
 
-    /// The answer to `entry`, which is dispatched, said this of one of the provider's limits.
+    /// The answer to `entry`, which is dispatched, said this of the provider's limits.
     ///
     /// The default ignores it.
-    fn reported(&mut self, now: Timestamp, entry: &Entry, report: &ReportedLimit) {
-        let _ = (now, entry, report);
+    fn reported(&mut self, now: Timestamp, entry: &Entry, reports: &[ReportedLimit]) {
+        let _ = (now, entry, reports);
     }
 
     /// A time before which a request of `cost` is certainly not admitted, whatever is answered,

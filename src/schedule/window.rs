@@ -4,6 +4,9 @@ use super::log::ExpiringLog;
 use super::{Anchor, LimitStatus, Oversize, Phase, Settlement, Timestamp, Timing};
 use crate::tier::{Charge, Limit, Meter};
 
+/// How long a number below the configured one is believed at most.
+const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
+
 /// What one limit counts.
 ///
 /// An amount is *held* while no time can be put on it, and *logged* with the time at which it stops
@@ -89,19 +92,26 @@ impl Window {
     }
 
     /// A gauge, not a sum: each report replaces the one before.
-    pub(super) fn set_others(&mut self, now: Timestamp, amount: u64) {
+    /// It lasts until the limit is full again, as the provider said, at most a window's length.
+    pub(super) fn set_others(&mut self, now: Timestamp, amount: u64, reset: Option<Duration>) {
+        let window = self.limit.window();
         self.others = Others {
             amount,
-            until: now + self.limit.window(),
+            until: now + reset.map_or(window, |reset| reset.min(window)),
         };
     }
 
-    fn expire(&mut self, now: Timestamp) {
+    /// Whether a number below the configured one is believed.
+    pub(super) fn is_lowered(&self) -> bool {
+        self.amount < self.limit.amount()
+    }
+
+    pub(super) fn expire(&mut self, now: Timestamp) {
         self.log.expire(now);
         if self.others.until <= now {
             self.others.amount = 0;
         }
-        if self.amount < self.limit.amount() && self.lowered_until <= now {
+        if self.is_lowered() && self.lowered_until <= now {
             self.amount = self.limit.amount();
             self.effective = self.limit.effective();
         }
@@ -208,10 +218,18 @@ impl Window {
                 self.unhold(reserved);
                 match charged {
                     Some(charged) => self.log_from(now, now + timing.settle_skew, charged),
-                    None if self.limit.meter() == Meter::Concurrent => {
-                        self.log_from(now, now + timing.max_skew, reserved);
+                    None => {
+                        let counted = match self.limit.meter() {
+                            Meter::Concurrent => now + timing.max_skew,
+                            _ => now + timing.max_generation,
+                        };
+                        // It may not even have arrived yet.
+                        let arrived = match phase {
+                            Phase::Dispatched { at } => at + timing.max_skew,
+                            Phase::Reserved | Phase::Answered { .. } => now,
+                        };
+                        self.log_from(now, counted.max(arrived), reserved);
                     }
-                    None => self.log_from(now, now + timing.max_generation, reserved),
                 }
             }
             (Counted::Head, Phase::Answered { anchor }) => {
@@ -229,7 +247,7 @@ impl Window {
                     self.log_from(now, now + timing.max_unanswered, reserved);
                 }
             }
-            (Counted::Head, Phase::Reserved { .. }) => self.unhold(reserved),
+            (Counted::Head, Phase::Reserved) => self.unhold(reserved),
         }
     }
 
@@ -248,12 +266,12 @@ impl Window {
         }
     }
 
-    /// The provider's own number: believed at once when lower, for a window's length, and never
-    /// above the configured one.
+    /// The provider's own number: believed at once when lower, for a window's length or five
+    /// minutes, and never above the configured one.
     pub(super) fn report_amount(&mut self, now: Timestamp, amount: u64) {
         self.amount = amount.min(self.limit.amount());
         self.effective = self.limit.effective_of(self.amount);
-        self.lowered_until = now + self.limit.window();
+        self.lowered_until = now + self.limit.window().min(LONGEST_BELIEVED);
     }
 
     /// A time before which `amount` certainly does not fit.

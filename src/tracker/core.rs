@@ -32,6 +32,7 @@ pub(super) struct Core {
     typical: Typical,
     pub(super) counters: Counters,
     drivers: Vec<DriverSlot>,
+    last_driver: DriverId,
     /// When the line has to be looked at again if nothing happens before.
     alarm: Option<Timestamp>,
     grace: Duration,
@@ -46,8 +47,13 @@ struct Held {
     lapses: Timestamp,
 }
 
+/// Tells a driver from the one that came before it on the same runtime, and may still be ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DriverId(u64);
+
 #[derive(Debug)]
 struct DriverSlot {
+    id: DriverId,
     runtime: runtime::Id,
     /// When its timer will wake it.
     armed: Option<Timestamp>,
@@ -72,6 +78,8 @@ pub(super) struct Claim {
     pub(super) cost: Option<Cost>,
     pub(super) deadline: Timestamp,
     pub(super) turn: ClaimTurn,
+    /// Whether this request has waited before.
+    pub(super) has_waited: bool,
 }
 
 /// How often a claim has been made.
@@ -102,14 +110,25 @@ pub(super) struct Refusal {
     pub(super) used: Option<u64>,
 }
 
+impl Refusal {
+    /// Others were quicker.
+    pub(super) fn unexplained() -> Self {
+        Self {
+            remaining: None,
+            cause: Cause::Line,
+            ahead: 0,
+            used: None,
+        }
+    }
+}
+
 /// What became of an attempt to send.
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// Stamped: send it now.
     Sent(Entry),
-    /// Keeps its grant until its slot.
-    NotBefore(Timestamp),
-    /// The grant lapsed, does not suffice, or a hold began: it has to be won again.
+    /// The grant lapsed, does not suffice, another request was sent just now, or a hold began: it
+    /// has to be won again.
     Lost,
     TooLarge(Oversize),
 }
@@ -125,6 +144,7 @@ impl Core {
             typical: Typical::new(),
             counters: Counters::default(),
             drivers: Vec::new(),
+            last_driver: DriverId(0),
             alarm: None,
             grace,
             last_ticket: Ticket(0),
@@ -157,10 +177,14 @@ impl Core {
         let decision = if self.line.may_claim(claim.ticket) {
             self.gate(now, &cost)
         } else {
-            Decision::Wait(Wait {
-                until: None,
-                cause: Cause::Line,
-            })
+            match self.strategy.decide(now, &cost) {
+                // No turn and no pause changes that, so it need not wait to be told.
+                never @ Decision::Never(_) => never,
+                Decision::Admit | Decision::Wait(_) => Decision::Wait(Wait {
+                    until: None,
+                    cause: Cause::Line,
+                }),
+            }
         };
         let claimed = match decision {
             Decision::Admit => {
@@ -180,7 +204,7 @@ impl Core {
             },
         };
         if let Claimed::Parked = claimed {
-            if claim.turn == ClaimTurn::Newcomer {
+            if !claim.has_waited {
                 self.counters.scheduled_waits += 1;
             }
             let waiter = Waiter {
@@ -188,7 +212,7 @@ impl Core {
                 deadline: claim.deadline,
                 waker: waker.clone(),
             };
-            self.line.park(claim.ticket, waiter, out);
+            self.line.park(now, self.grace, claim.ticket, waiter, out);
         } else {
             self.line.leave(claim.ticket, out);
         }
@@ -201,12 +225,10 @@ impl Core {
     /// Only what is certain refuses a newcomer. Those ahead of it are not: they may be gone, and
     /// then they must not cost others more than a few graces.
     fn refusal(&mut self, now: Timestamp, claim: &Claim, wait: Wait) -> Option<Refusal> {
-        let certain = match claim.turn {
-            ClaimTurn::Newcomer => {
-                let cost = claim.cost.unwrap_or(Cost::request());
-                self.strategy.earliest(now, &cost).max(self.hold_until)
-            }
-            ClaimTurn::Again | ClaimTurn::Queued => now,
+        let certain = match (claim.turn, claim.cost) {
+            (ClaimTurn::Newcomer, None) => self.earliest(now, &Cost::request()),
+            (ClaimTurn::Newcomer | ClaimTurn::Again, Some(cost)) => self.earliest(now, &cost),
+            (ClaimTurn::Queued, _) | (ClaimTurn::Again, None) => now,
         };
         if now < claim.deadline && certain <= claim.deadline {
             return None;
@@ -229,6 +251,10 @@ impl Core {
         })
     }
 
+    fn earliest(&mut self, now: Timestamp, cost: &Cost) -> Timestamp {
+        self.strategy.earliest(now, cost).max(self.hold_until)
+    }
+
     /// What an unknown request is taken to cost: no more than any request can be admitted with.
     fn typical_cost(&mut self, now: Timestamp) -> Cost {
         let typical = self.typical.cost();
@@ -239,26 +265,23 @@ impl Core {
     }
 
     fn gate(&mut self, now: Timestamp, cost: &Cost) -> Decision {
-        if self.hold_until > now {
+        let mut decision = self.strategy.decide(now, cost);
+        if matches!(decision, Decision::Wait(_)) && self.lapse(now) {
+            decision = self.strategy.decide(now, cost);
+        }
+        if self.hold_until > now && !matches!(decision, Decision::Never(_)) {
             return Decision::Wait(Wait {
                 until: Some(self.hold_until),
                 cause: Cause::Hold,
             });
-        }
-        let decision = self.strategy.decide(now, cost);
-        if matches!(decision, Decision::Wait(_)) && self.lapse(now) {
-            return self.strategy.decide(now, cost);
         }
         decision
     }
 
     fn grant(&mut self, now: Timestamp, ticket: Ticket, cost: &Cost) {
         let entry = self.strategy.reserve(now, cost);
-        self.keep(ticket, entry, now + self.grace);
+        let lapses = now + self.grace;
         self.counters.granted += 1;
-    }
-
-    fn keep(&mut self, ticket: Ticket, entry: Entry, lapses: Timestamp) {
         self.next_lapse = match self.held.is_empty() {
             true => lapses,
             false => self.next_lapse.min(lapses),
@@ -299,39 +322,40 @@ impl Core {
         let Some(Held { mut entry, .. }) = self.held.remove(&ticket) else {
             return Attempt::Lost;
         };
-        let attempt = if self.hold_until > now {
-            self.return_grant(now, entry);
-            Attempt::Lost
-        } else if entry.cost() == cost {
-            self.stamp(now, ticket, entry)
-        } else {
-            match self.strategy.resize(now, &mut entry, cost) {
-                Decision::Admit => self.stamp(now, ticket, entry),
-                Decision::Wait(_) => {
-                    self.return_grant(now, entry);
-                    Attempt::Lost
-                }
-                Decision::Never(oversize) => {
-                    self.return_grant(now, entry);
-                    self.counters.too_large += 1;
-                    Attempt::TooLarge(oversize)
-                }
+        let attempt = match self.fit(now, &mut entry, cost) {
+            Decision::Admit if self.hold_until <= now => self.stamp(now, entry),
+            Decision::Admit | Decision::Wait(_) => {
+                self.return_grant(now, entry);
+                Attempt::Lost
+            }
+            Decision::Never(oversize) => {
+                self.return_grant(now, entry);
+                self.counters.too_large += 1;
+                Attempt::TooLarge(oversize)
             }
         };
         self.turn(now, out);
         attempt
     }
 
-    fn stamp(&mut self, now: Timestamp, ticket: Ticket, mut entry: Entry) -> Attempt {
+    /// Makes what is reserved what the request costs.
+    fn fit(&mut self, now: Timestamp, entry: &mut Entry, cost: &Cost) -> Decision {
+        match entry.cost() == cost {
+            true => Decision::Admit,
+            false => self.strategy.resize(now, entry, cost),
+        }
+    }
+
+    fn stamp(&mut self, now: Timestamp, mut entry: Entry) -> Attempt {
         match self.strategy.dispatch(now, &mut entry) {
             Dispatch::Now => {
                 self.typical.learn(entry.cost());
                 self.counters.dispatched += 1;
                 Attempt::Sent(entry)
             }
-            Dispatch::NotBefore(slot) => {
-                self.keep(ticket, entry, slot + self.grace);
-                Attempt::NotBefore(slot)
+            Dispatch::Crowded => {
+                self.return_grant(now, entry);
+                Attempt::Lost
             }
         }
     }
@@ -358,8 +382,8 @@ impl Core {
         out: &mut Outbox,
     ) {
         self.strategy.answer(now, entry);
-        for report in reports {
-            self.strategy.reported(now, entry, report);
+        if !reports.is_empty() {
+            self.strategy.reported(now, entry, reports);
         }
         self.turn(now, out);
     }
@@ -412,10 +436,22 @@ impl Core {
         while let Some(cost) = self.line.next_to_offer().copied() {
             match self.gate(now, &cost) {
                 // What can never be admitted has to come and learn so.
-                Decision::Admit | Decision::Never(_) => self.line.offer(now, out),
+                Decision::Admit | Decision::Never(_) => {
+                    if !self.line.offer(now, out) {
+                        blocked_until = Some(now + self.grace);
+                        break;
+                    }
+                }
                 Decision::Wait(wait) => {
-                    let lapse = (!self.held.is_empty()).then_some(self.next_lapse);
+                    // What has lapsed already makes no difference, or it would have been taken.
+                    let lapse =
+                        (!self.held.is_empty() && self.next_lapse > now).then_some(self.next_lapse);
                     blocked_until = earlier(wait.until, lapse);
+                    // If not even the least request fits, nobody is held up by this one.
+                    if self.gate(now, &Cost::request()) == Decision::Admit {
+                        let call_up = self.line.call_up(now, self.grace, out);
+                        blocked_until = earlier(blocked_until, call_up);
+                    }
                     break;
                 }
             }
@@ -439,39 +475,41 @@ impl Core {
 
     /// Whether a driver has to be spawned for waiters of this runtime. It counts as present from
     /// now on.
-    pub(super) fn wants_driver(&mut self, runtime: runtime::Id) -> bool {
+    pub(super) fn wants_driver(&mut self, runtime: runtime::Id) -> Option<DriverId> {
         if self.line.is_empty() || self.drivers.iter().any(|slot| slot.runtime == runtime) {
-            return false;
+            return None;
         }
+        self.last_driver.0 += 1;
         self.drivers.push(DriverSlot {
+            id: self.last_driver,
             runtime,
             armed: None,
             waker: None,
         });
-        true
+        Some(self.last_driver)
     }
 
     /// One pass of a driver.
     pub(super) fn drive(
         &mut self,
         now: Timestamp,
-        runtime: runtime::Id,
+        id: DriverId,
         waker: &Waker,
         out: &mut Outbox,
     ) -> Drive {
         if self.line.is_empty() {
-            self.dismiss_driver(runtime, out);
+            self.dismiss_driver(id, out);
             return Drive::Stop;
         }
         // It is looking now, so it must not be woken for what it is about to see.
-        self.arm_driver(runtime, None, out);
+        self.arm_driver(id, None, out);
         self.turn(now, out);
-        self.arm_driver(runtime, Some(waker.clone()), out);
+        self.arm_driver(id, Some(waker.clone()), out);
         Drive::LookAgain(self.alarm)
     }
 
-    fn arm_driver(&mut self, runtime: runtime::Id, waker: Option<Waker>, out: &mut Outbox) {
-        if let Some(slot) = self.drivers.iter_mut().find(|slot| slot.runtime == runtime) {
+    fn arm_driver(&mut self, id: DriverId, waker: Option<Waker>, out: &mut Outbox) {
+        if let Some(slot) = self.drivers.iter_mut().find(|slot| slot.id == id) {
             slot.armed = self.alarm;
             if let Some(old) = std::mem::replace(&mut slot.waker, waker) {
                 out.discard(old);
@@ -479,8 +517,8 @@ impl Core {
         }
     }
 
-    pub(super) fn dismiss_driver(&mut self, runtime: runtime::Id, out: &mut Outbox) {
-        if let Some(at) = self.drivers.iter().position(|slot| slot.runtime == runtime) {
+    pub(super) fn dismiss_driver(&mut self, id: DriverId, out: &mut Outbox) {
+        if let Some(at) = self.drivers.iter().position(|slot| slot.id == id) {
             if let Some(waker) = self.drivers.swap_remove(at).waker {
                 out.discard(waker);
             }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tokio::runtime;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::core::Drive;
+use super::core::{Drive, DriverId};
 use super::pool::Shared;
 
 /// Watches a pool's line on behalf of the waiters of one runtime.
@@ -16,7 +16,7 @@ use super::pool::Shared;
 /// another one may exist and not run; it ends when it finds the line empty.
 pub(super) struct Driver {
     pool: Arc<Shared>,
-    runtime: runtime::Id,
+    id: DriverId,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -29,12 +29,12 @@ impl Driver {
     #[track_caller]
     pub(super) fn ensure(pool: &Arc<Shared>) {
         let runtime = runtime::Handle::current();
-        if !pool.lock().wants_driver(runtime.id()) {
+        let Some(id) = pool.lock().wants_driver(runtime.id()) else {
             return;
-        }
+        };
         let mut driver = Self {
             pool: Arc::clone(pool),
-            runtime: runtime.id(),
+            id,
             timer: None,
         };
         // Made here, so that a runtime without timers panics before its user's eyes and not in a
@@ -49,7 +49,7 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let alarm = match self.pool.drive(self.runtime, cx.waker()) {
+            let alarm = match self.pool.drive(self.id, cx.waker()) {
                 Drive::Stop => return Poll::Ready(()),
                 Drive::LookAgain(None) => return Poll::Pending,
                 Drive::LookAgain(Some(alarm)) => self.pool.clock().instant(alarm),
@@ -68,6 +68,6 @@ impl Future for Driver {
 impl Drop for Driver {
     /// The runtime may shut down while others still wait.
     fn drop(&mut self) {
-        self.pool.dismiss_driver(self.runtime);
+        self.pool.dismiss_driver(self.id);
     }
 }

@@ -20,22 +20,29 @@ pub(super) struct Waiter {
 /// Who is next, given that some of those who wait will never come.
 ///
 /// A wake-up is only an *offer*: whoever waits has to come and claim. Whoever does not come within
-/// a grace keeps its ticket but counts as *absent* until it is polled again, and the offers go on to
-/// those behind it: first to one, and then to twice as many as stayed unanswered in a row. So a
-/// thousand waiters that nobody polls any more delay the one behind them by ten graces, once.
+/// a grace keeps its ticket but is *absent* until it is polled again, and the offers go on to those
+/// behind it: first to one, then to twice as many as stayed unanswered since the line was last
+/// clean. So a thousand waiters that nobody polls any more delay the one behind them by ten graces,
+/// once.
+///
+/// One that was absent and is polled again is *doubted*: being polled now and then is not coming
+/// when called. It is woken beside the others and holds up nobody, until it comes when woken.
 #[derive(Debug)]
 pub(super) struct Line {
     /// Believed to come when woken, in order.
     waiting: BTreeMap<Ticket, Waiter>,
     /// Woken, has not come yet.
     offered: BTreeMap<Ticket, Offer>,
+    /// Did not come once, and was polled since.
+    doubted: BTreeMap<Ticket, Waiter>,
     /// Did not come.
-    absent: BTreeMap<Ticket, Waiter>,
+    absent: BTreeMap<Ticket, Absent>,
     deadlines: BTreeSet<(Timestamp, Ticket)>,
     /// How many offers may be open at once.
     width: usize,
-    /// Offers that expired since one was last answered.
+    /// Offers that expired since everybody who was asked came.
     unanswered: usize,
+    head: Option<Head>,
 }
 
 #[derive(Debug)]
@@ -44,26 +51,48 @@ struct Offer {
     waiter: Waiter,
 }
 
+#[derive(Debug)]
+struct Absent {
+    waiter: Waiter,
+    /// When it was last woken. If it comes within a grace of that, it is trusted again.
+    woken: Timestamp,
+}
+
+/// The first of those waiting, which what is free does not suffice for.
+#[derive(Debug)]
+struct Head {
+    ticket: Ticket,
+    /// When it was last known to be here.
+    seen: Timestamp,
+    /// Whether it came when it was called up.
+    is_confirmed: bool,
+}
+
+/// A head that came when it was called up is not called up again for this many graces.
+const CONFIRMED_GRACES: u32 = 10;
+
 impl Line {
     pub(super) fn new() -> Self {
         Self {
             waiting: BTreeMap::new(),
             offered: BTreeMap::new(),
+            doubted: BTreeMap::new(),
             absent: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             width: 1,
             unanswered: 0,
+            head: None,
         }
     }
 
     /// Whether nobody waits, absent ones included.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.offered.is_empty() && self.absent.is_empty()
+        self.len() == 0
     }
 
     /// Everybody who waits, absent ones included.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.offered.len() + self.absent.len()
+        self.waiting.len() + self.offered.len() + self.doubted.len() + self.absent.len()
     }
 
     /// How many came before the holder of `ticket`, of those believed to come.
@@ -89,16 +118,38 @@ impl Line {
     }
 
     /// Puts a waiter who is here now in line, or updates it.
-    pub(super) fn park(&mut self, ticket: Ticket, waiter: Waiter, out: &mut Outbox) {
+    pub(super) fn park(
+        &mut self,
+        now: Timestamp,
+        grace: Duration,
+        ticket: Ticket,
+        waiter: Waiter,
+        out: &mut Outbox,
+    ) {
         if let Some(parked) = self.waiting.get_mut(&ticket) {
             if parked.cost == waiter.cost && parked.deadline == waiter.deadline {
                 out.discard(std::mem::replace(&mut parked.waker, waiter.waker));
                 return;
             }
         }
+        let is_doubted = match self.absent.get(&ticket) {
+            Some(absent) => now > absent.woken + grace,
+            None => self.doubted.contains_key(&ticket),
+        };
+        if self.offered.contains_key(&ticket) {
+            self.head = Some(Head {
+                ticket,
+                seen: now,
+                is_confirmed: true,
+            });
+        }
         self.leave(ticket, out);
         self.deadlines.insert((waiter.deadline, ticket));
-        self.waiting.insert(ticket, waiter);
+        if is_doubted {
+            self.doubted.insert(ticket, waiter);
+        } else {
+            self.waiting.insert(ticket, waiter);
+        }
     }
 
     /// Takes a waiter out: it was admitted, refused, or has gone.
@@ -107,12 +158,10 @@ impl Line {
         let Some(waiter) = self.take(ticket) else {
             return;
         };
-        if came_for_an_offer {
+        if came_for_an_offer && self.offered.is_empty() {
+            // Everybody who was asked came: there is no sign of absent ones any more.
             self.unanswered = 0;
-            if self.offered.is_empty() {
-                // Everybody who was asked came: there is no sign of absent ones any more.
-                self.width = 1;
-            }
+            self.width = 1;
         }
         self.deadlines.remove(&(waiter.deadline, ticket));
         out.discard(waiter.waker);
@@ -122,25 +171,84 @@ impl Line {
         self.waiting
             .remove(&ticket)
             .or_else(|| self.offered.remove(&ticket).map(|offer| offer.waiter))
-            .or_else(|| self.absent.remove(&ticket))
+            .or_else(|| self.doubted.remove(&ticket))
+            .or_else(|| self.absent.remove(&ticket).map(|absent| absent.waiter))
     }
 
-    /// The first to be offered what is free, if an offer may be made at all.
+    /// What the next one to be offered what is free needs, if an offer may be made at all.
     pub(super) fn next_to_offer(&self) -> Option<&Cost> {
-        if self.offered.len() >= self.width {
+        let trusted = self.waiting.first_key_value();
+        if trusted.is_some() && self.offered.len() >= self.width {
             return None;
         }
-        self.waiting
-            .first_key_value()
-            .map(|(_, waiter)| &waiter.cost)
+        let next = match trusted {
+            Some(trusted) => Some(trusted),
+            None if self.offered.is_empty() => self.doubted.first_key_value(),
+            None => None,
+        };
+        next.map(|(_, waiter)| &waiter.cost)
     }
 
-    /// Wakes the first one waiting.
-    pub(super) fn offer(&mut self, now: Timestamp, out: &mut Outbox) {
-        if let Some((ticket, waiter)) = self.waiting.pop_first() {
-            out.wake(waiter.waker.clone());
-            self.offered.insert(ticket, Offer { made: now, waiter });
+    /// Wakes the first one waiting, and beside it one that is doubted and came before it. Whether
+    /// anybody was woken who can be relied on.
+    pub(super) fn offer(&mut self, now: Timestamp, out: &mut Outbox) -> bool {
+        let trusted = self.waiting.pop_first();
+        let before = trusted.as_ref().map(|(ticket, _)| *ticket);
+        let doubted = self
+            .doubted
+            .first_key_value()
+            .is_some_and(|(ticket, _)| before.is_none_or(|before| *ticket < before));
+        if doubted {
+            if let Some((ticket, waiter)) = self.doubted.pop_first() {
+                out.wake(waiter.waker.clone());
+                self.absent.insert(ticket, Absent { waiter, woken: now });
+            }
         }
+        let Some((ticket, waiter)) = trusted else {
+            return false;
+        };
+        out.wake(waiter.waker.clone());
+        self.offered.insert(ticket, Offer { made: now, waiter });
+        true
+    }
+
+    /// What is free does not suffice for the first one waiting, and would for others: calls it up
+    /// if it has not been seen for a while. Otherwise says when to do so.
+    ///
+    /// Nobody passes a large request that is here; but one that nobody polls must not stand in the
+    /// way until there is room for it.
+    pub(super) fn call_up(
+        &mut self,
+        now: Timestamp,
+        grace: Duration,
+        out: &mut Outbox,
+    ) -> Option<Timestamp> {
+        let (ticket, _) = self.waiting.first_key_value()?;
+        if self.waiting.len() + self.doubted.len() < 2 || self.offered.len() >= self.width {
+            return None;
+        }
+        let ticket = *ticket;
+        let head = match &self.head {
+            Some(head) if head.ticket == ticket => head,
+            _ => self.head.insert(Head {
+                ticket,
+                seen: now,
+                is_confirmed: false,
+            }),
+        };
+        let again = match head.is_confirmed {
+            true => head.seen + grace * CONFIRMED_GRACES,
+            // Where many did not come, the next ones are asked at once.
+            false if self.unanswered > 0 => now,
+            false => head.seen + grace,
+        };
+        if again > now {
+            return Some(again);
+        }
+        while self.offered.len() < self.width && !self.waiting.is_empty() {
+            self.offer(now, out);
+        }
+        None
     }
 
     /// Whoever was offered something `grace` ago and has not come is absent from now on.
@@ -153,7 +261,11 @@ impl Line {
             .collect();
         for ticket in expired {
             if let Some(offer) = self.offered.remove(&ticket) {
-                self.absent.insert(ticket, offer.waiter);
+                let absent = Absent {
+                    waiter: offer.waiter,
+                    woken: offer.made,
+                };
+                self.absent.insert(ticket, absent);
                 self.unanswered += 1;
             }
         }
@@ -171,7 +283,7 @@ impl Line {
                 continue;
             };
             out.wake(waiter.waker.clone());
-            self.absent.insert(ticket, waiter);
+            self.absent.insert(ticket, Absent { waiter, woken: now });
         }
     }
 

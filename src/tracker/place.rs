@@ -3,15 +3,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::core::{Attempt, Claim, ClaimTurn, Claimed, Refusal};
 use super::driver::Driver;
 use super::line::Ticket;
 use super::permit::Permit;
 use super::pool::Shared;
 use crate::error::{RateLimitError, RequestTooLarge, WaitTooLong};
-use crate::schedule::{Cause, Cost, Oversize, Timestamp};
+use crate::schedule::{Cost, Oversize, Timestamp};
 
 /// One request's way from its wish to be sent to its dispatch.
 ///
@@ -23,6 +21,8 @@ pub(crate) struct Place {
     max_wait: Duration,
     /// Waited in earlier rounds. Only waiting counts, not the time a caller keeps a grant.
     waited: Duration,
+    /// Whether it has ever been in line.
+    has_waited: bool,
     state: State,
 }
 
@@ -39,8 +39,6 @@ enum State {
 pub(crate) enum Sending {
     /// It counts as sent from now on.
     Sent(Permit),
-    /// It is granted, but its slot is only then.
-    NotBefore(Instant),
     /// It has to be granted again.
     Lost,
 }
@@ -51,6 +49,7 @@ impl Place {
             pool,
             max_wait,
             waited: Duration::ZERO,
+            has_waited: false,
             state: State::New,
         }
     }
@@ -77,21 +76,13 @@ impl Place {
     pub(super) fn claim_now(&mut self, cost: &Cost) -> Result<(), RateLimitError> {
         match self.claim(Some(*cost), Waker::noop())? {
             true => Ok(()),
-            false => Err(self.too_late(
-                Duration::ZERO,
-                Refusal {
-                    remaining: None,
-                    cause: Cause::Line,
-                    ahead: 0,
-                    used: None,
-                },
-            )),
+            false => Err(self.too_late(Duration::ZERO, Refusal::unexplained())),
         }
     }
 
     /// Whether it was granted; if not, it is in line.
     fn claim(&mut self, cost: Option<Cost>, waker: &Waker) -> Result<bool, RateLimitError> {
-        let (max_wait, waited) = (self.max_wait, self.waited);
+        let (max_wait, waited, has_waited) = (self.max_wait, self.waited, self.has_waited);
         let state = self.state;
         let (ticket, since, now, claimed) = self.pool.with(|core, now, out| {
             let (ticket, since, turn) = match state {
@@ -106,12 +97,14 @@ impl Place {
                 cost,
                 deadline: since + max_wait.saturating_sub(waited),
                 turn,
+                has_waited,
             };
             (ticket, since, now, core.claim(now, claim, waker, out))
         });
         let waited = now.saturating_since(since);
         match claimed {
             Claimed::Parked => {
+                self.has_waited = true;
                 self.state = State::Queued { ticket, since };
                 Ok(false)
             }
@@ -144,7 +137,6 @@ impl Place {
                 self.state = State::New;
                 Ok(Sending::Sent(Permit::new(Arc::clone(&self.pool), entry)))
             }
-            Attempt::NotBefore(slot) => Ok(Sending::NotBefore(self.pool.clock().instant(slot))),
             Attempt::Lost => {
                 self.state = State::Lost { ticket };
                 Ok(Sending::Lost)
@@ -158,20 +150,10 @@ impl Place {
 
     /// Sent now or not at all.
     pub(super) fn dispatch_now(mut self, cost: &Cost) -> Result<Permit, RateLimitError> {
-        let cause = match self.try_send(cost)? {
-            Sending::Sent(permit) => return Ok(permit),
-            Sending::NotBefore(_) => Cause::Spacing,
-            Sending::Lost => Cause::Line,
-        };
-        Err(self.too_late(
-            Duration::ZERO,
-            Refusal {
-                remaining: None,
-                cause,
-                ahead: 0,
-                used: None,
-            },
-        ))
+        match self.try_send(cost)? {
+            Sending::Sent(permit) => Ok(permit),
+            Sending::Lost => Err(self.too_late(Duration::ZERO, Refusal::unexplained())),
+        }
     }
 
     fn too_large(&self, oversize: Oversize) -> RateLimitError {

@@ -4,10 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::runtime;
-
 use super::clock::Clock;
-use super::core::{Core, Drive};
+use super::core::{Core, Drive, DriverId};
 use super::outbox::Outbox;
 use super::permit::Permit;
 use super::place::Place;
@@ -89,12 +87,12 @@ impl Shared {
         result
     }
 
-    pub(super) fn drive(&self, runtime: runtime::Id, waker: &Waker) -> Drive {
-        self.with(|core, now, out| core.drive(now, runtime, waker, out))
+    pub(super) fn drive(&self, id: DriverId, waker: &Waker) -> Drive {
+        self.with(|core, now, out| core.drive(now, id, waker, out))
     }
 
-    pub(super) fn dismiss_driver(&self, runtime: runtime::Id) {
-        self.with(|core, _, out| core.dismiss_driver(runtime, out));
+    pub(super) fn dismiss_driver(&self, id: DriverId) {
+        self.with(|core, _, out| core.dismiss_driver(id, out));
     }
 }
 

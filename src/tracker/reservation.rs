@@ -1,7 +1,5 @@
 use std::future::poll_fn;
 
-use tokio::time::sleep_until;
-
 use super::permit::Permit;
 use super::place::{Place, Sending};
 use crate::error::RateLimitError;
@@ -47,7 +45,6 @@ impl Reservation {
         loop {
             match self.place.try_send(&self.cost)? {
                 Sending::Sent(permit) => return Ok(permit),
-                Sending::NotBefore(slot) => sleep_until(slot).await,
                 Sending::Lost => {
                     poll_fn(|cx| self.place.poll_grant(cx, Some(&self.cost))).await?;
                 }
