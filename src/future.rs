@@ -12,8 +12,7 @@ use tower_service::Service;
 
 use crate::body::ResponseBody;
 use crate::error::{BoxError, RateLimitError};
-use crate::limiter::Limiter;
-use crate::schedule::Cost;
+use crate::limiter::{Limiter, Price};
 use crate::tracker::{Permit, Place, Sending};
 
 pin_project! {
@@ -52,6 +51,7 @@ pin_project! {
             #[pin]
             response: SyncWrapper<F>,
             permit: Option<Permit>,
+            is_metered: bool,
             limiter: Arc<Limiter>,
         },
         Refused {
@@ -64,7 +64,7 @@ pin_project! {
 struct Admission<S, B> {
     limiter: Arc<Limiter>,
     place: Place,
-    cost: Cost,
+    price: Price,
     request: Request<B>,
     inner: S,
     inner_ready: bool,
@@ -76,11 +76,11 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    /// Sends `request` through `inner`, which is ready, as soon as `cost` is admitted.
+    /// Sends `request` through `inner`, which is ready, as soon as its price is admitted.
     pub(crate) fn admit(
         limiter: Arc<Limiter>,
         place: Place,
-        cost: Cost,
+        price: Price,
         inner: S,
         inner_ready: bool,
         request: Request<B>,
@@ -90,7 +90,7 @@ where
                 admission: SyncWrapper::new(Some(Admission {
                     limiter,
                     place,
-                    cost,
+                    price,
                     request,
                     inner,
                     inner_ready,
@@ -115,7 +115,7 @@ where
     /// Ready when the request counts as sent: it has to be, in the same poll.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, BoxError>> {
         loop {
-            match self.place.poll_grant(cx, Some(&self.cost)) {
+            match self.place.poll_grant(cx, Some(&self.price.cost)) {
                 Poll::Ready(granted) => granted?,
                 Poll::Pending => {
                     self.unready_inner();
@@ -127,7 +127,7 @@ where
                 ready!(self.inner.poll_ready(cx)).map_err(Into::into)?;
                 self.inner_ready = true;
             }
-            match self.place.try_send(&self.cost)? {
+            match self.place.try_send(&self.price.cost)? {
                 Sending::Sent(permit) => return Poll::Ready(Ok(permit)),
                 Sending::Lost => self.inner_is_slow |= had_to_wait,
             }
@@ -164,6 +164,7 @@ where
                     let sent = ready!(waiting.poll_send(cx));
                     let Some(Admission {
                         limiter,
+                        price,
                         request,
                         mut inner,
                         ..
@@ -176,12 +177,14 @@ where
                     state.set(State::Sent {
                         response,
                         permit: Some(permit),
+                        is_metered: price.is_metered,
                         limiter,
                     });
                 }
                 StateProj::Sent {
                     response,
                     permit,
+                    is_metered,
                     limiter,
                 } => {
                     let response = ready!(response.get_pin_mut().poll(cx));
@@ -191,7 +194,7 @@ where
                     let Some(permit) = permit else {
                         panic!("`ResponseFuture` polled after completion");
                     };
-                    return Poll::Ready(Ok(limiter.answered(permit, response)));
+                    return Poll::Ready(Ok(limiter.answered(permit, *is_metered, response)));
                 }
                 StateProj::Refused { error } => {
                     let Some(error) = error.take() else {

@@ -6,11 +6,19 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
-use crate::provider::{self, Provider};
+use crate::provider::{self, Endpoint, Provider};
 use crate::schedule::Cost;
 use crate::tier::{Charge, Tier};
 use crate::tracker::{Permit, Place, Pool};
 use crate::usage::UsageReader;
+
+/// What a request costs before it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Price {
+    pub(crate) cost: Cost,
+    /// The usage in the response, if any, is that of this request.
+    pub(crate) is_metered: bool,
+}
 
 /// What a service, its futures and its bodies have in common.
 #[derive(Debug)]
@@ -42,19 +50,23 @@ impl Limiter {
         self.pool().map(|pool| pool.place(self.max_wait))
     }
 
-    /// What to reserve for a request.
-    pub(crate) fn price<B>(&self, request: &Request<B>) -> Cost
+    /// What to reserve for a request, and whether its response tells what it used.
+    pub(crate) fn price<B>(&self, request: &Request<B>) -> Price
     where
         B: Body + 'static,
     {
         let facts = peek::facts(request, self.assumed_output_tokens);
-        self.provider.price(&facts, self.charge)
+        Price {
+            cost: self.provider.price(&facts, self.charge),
+            is_metered: facts.endpoint != Endpoint::Lookup,
+        }
     }
 
     /// The head of a response is here.
     pub(crate) fn answered<B>(
         &self,
         mut permit: Permit,
+        is_metered: bool,
         response: Response<B>,
     ) -> Response<ResponseBody<B>>
     where
@@ -67,10 +79,12 @@ impl Limiter {
             permit.throttled(feedback.retry_after);
             return response.map(ResponseBody::unmetered);
         }
-        if is_failure(status) {
+        if asks_to_pause(status) {
             if let (Ok(pool), Some(pause)) = (&self.pool, feedback.retry_after) {
                 pool.hold(pause);
             }
+        }
+        if !is_metered || status.is_client_error() || status.is_server_error() {
             // At once, not at the body's end: whoever retries may keep the failed response for as
             // long as it backs off. What it cost is not known, so it counts in full.
             let reserved = permit.reserved();
@@ -82,6 +96,9 @@ impl Limiter {
     }
 }
 
-fn is_failure(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
+/// Whether a `Retry-After` concerns everybody. Beside other failures it says nothing: a request that
+/// is too large stays so (Groq sends one with 413, as measured 2026-08-18).
+fn asks_to_pause(status: StatusCode) -> bool {
+    const OVERLOADED: u16 = 529;
+    status == StatusCode::SERVICE_UNAVAILABLE || status.as_u16() == OVERLOADED
 }

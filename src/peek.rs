@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
-use http::Request;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request};
 use http_body::Body;
 use http_body_util::Full;
 
@@ -74,10 +75,23 @@ pub(crate) fn facts<B: Body + 'static>(
         Peeked::Length(bytes) => RequestFacts::of_length(bytes),
         Peeked::AtLeast(bytes) => RequestFacts::of_length(bytes.max(ASSUMED_BYTES)),
     };
-    facts.endpoint = Endpoint::of(request.method(), request.uri().path());
+    facts.endpoint = match is_upload(request.headers()) {
+        true => Endpoint::Lookup,
+        false => Endpoint::of(request.method(), request.uri().path()),
+    };
     facts.assumed_output_tokens = assumed_output_tokens;
     facts.estimate = estimate;
     facts
+}
+
+/// Files are not prompts: a form with an audio or a document in it says nothing of tokens.
+fn is_upload(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value
+            .as_bytes()
+            .get(..10)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"))
+    })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 pub use self::anthropic::Anthropic;
 pub use self::estimate::TokenEstimate;
 pub use self::feedback::{Feedback, LimitHeaders};
-pub use self::openai::OpenAi;
+pub use self::openai::{OpenAi, OpenAiCompatible};
 pub use self::request::{Endpoint, RequestFacts};
 use crate::schedule::Cost;
 use crate::tier::Charge;
@@ -74,18 +74,17 @@ pub trait Provider: Send + Sync + fmt::Debug {
 }
 
 /// Every built-in provider.
-static PROVIDERS: [&dyn Provider; 2] = [&OpenAi, &Anthropic];
+static PROVIDERS: [&dyn Provider; 3] = [&OpenAi, &Anthropic, &OpenAiCompatible];
 
 /// The built-in provider of this name, in any case.
 ///
-/// Any other name gives [`OpenAi`], which most other services imitate. Its
-/// [`name`](Provider::name) is then still `"openai"`: what the service is called is the caller's to
-/// keep.
+/// Any other name gives [`OpenAiCompatible`], for most other services imitate OpenAI. What the
+/// service is called is the caller's to keep.
 pub fn by_name(name: &str) -> &'static dyn Provider {
     PROVIDERS
         .into_iter()
         .find(|provider| provider.name().eq_ignore_ascii_case(name))
-        .unwrap_or(&OpenAi)
+        .unwrap_or(&OpenAiCompatible)
 }
 
 #[cfg(test)]
@@ -99,6 +98,6 @@ mod tests {
             assert_eq!(provider.name(), provider.name().to_ascii_lowercase());
         }
         assert_eq!(by_name("Anthropic").name(), "anthropic");
-        assert_eq!(by_name("groq").name(), "openai");
+        assert_eq!(by_name("groq").name(), "openai-compatible");
     }
 }

@@ -147,9 +147,9 @@ where
                 // The one that was polled ready is the one to call; its clone was not.
                 let clone = self.inner.clone();
                 let inner = mem::replace(&mut self.inner, clone);
-                let cost = self.limiter.price(&request);
+                let price = self.limiter.price(&request);
                 let limiter = Arc::clone(&self.limiter);
-                ResponseFuture::admit(limiter, place, cost, inner, ready, request)
+                ResponseFuture::admit(limiter, place, price, inner, ready, request)
             }
             Err(error) => ResponseFuture::refuse(error),
         }

@@ -19,11 +19,14 @@ use tower::{Layer, Service, ServiceExt};
 type Limited = ProactiveRateLimit<Answers>;
 
 const WINDOW: Duration = Duration::from_secs(60);
+/// How long what was granted is kept for whoever does not use it.
 const GRACE: Duration = Duration::from_millis(100);
+/// How long an offer stands that nobody comes for.
+const OFFER: Duration = Duration::from_millis(10);
 
 /// How long `dead` waiters ahead may delay a live one: offers double until they reach it.
 fn delay(dead: u32) -> Duration {
-    GRACE * (dead + 1).next_power_of_two().trailing_zeros()
+    OFFER * (dead + 1).next_power_of_two().trailing_zeros()
 }
 
 /// One request per window, and that one is used up.
@@ -82,7 +85,7 @@ async fn idle_shed(layer: &ProactiveRateLimitLayer) -> LoadShed<Limited> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn kept_clone_delays_by_one_grace() {
+async fn kept_clone_delays_by_one_offer() {
     let start = Instant::now();
     let (layer, service) = exhausted().await;
     let mut a = service.clone();
@@ -91,7 +94,7 @@ async fn kept_clone_delays_by_one_grace() {
         .unwrap_err();
     let mut b = service.clone();
     b.ready().await.unwrap().call(request()).await.unwrap();
-    assert_eq!(start.elapsed(), WINDOW + GRACE);
+    assert_eq!(start.elapsed(), WINDOW + OFFER);
     drop(a);
     drop(b);
     assert_at_rest(&layer.stats().unwrap());
@@ -132,18 +135,18 @@ async fn kept_clone_that_is_polled_again_is_served_at_its_old_place() {
             start.elapsed()
         }
     );
-    assert_eq!(a, 2 * WINDOW + GRACE);
-    assert_eq!(c, 3 * WINDOW + GRACE);
+    assert_eq!(a, 2 * WINDOW + OFFER);
+    assert_eq!(c, 3 * WINDOW + OFFER);
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelled_message_delays_by_one_grace() {
+async fn cancelled_message_delays_by_one_offer() {
     let start = Instant::now();
     let (layer, _service) = exhausted().await;
     let _a = cancelled_message(&layer).await;
     let mut b = Buffer::new(layer.layer(OK), 4);
     b.ready().await.unwrap().call(request()).await.unwrap();
-    assert_eq!(start.elapsed(), WINDOW + GRACE);
+    assert_eq!(start.elapsed(), WINDOW + OFFER);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,13 +161,13 @@ async fn cancelled_message_behind_a_thousand_dead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_shed_delays_by_one_grace() {
+async fn idle_shed_delays_by_one_offer() {
     let start = Instant::now();
     let (layer, service) = exhausted().await;
     let _shed = idle_shed(&layer).await;
     let mut b = service.clone();
     b.ready().await.unwrap().call(request()).await.unwrap();
-    assert_eq!(start.elapsed(), WINDOW + GRACE);
+    assert_eq!(start.elapsed(), WINDOW + OFFER);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 use http::{HeaderMap, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider};
+use super::{Feedback, LimitHeaders, Provider, RequestFacts};
 use crate::schedule::Cost;
 use crate::tier::{Charge, Meter};
 use crate::usage::{Usage, UsageField, UsagePath};
@@ -98,6 +98,40 @@ static LIMITS: [LimitHeaders; 3] = [
         Some("x-ratelimit-reset-project-tokens"),
     ),
 ];
+
+/// A service that speaks OpenAI's language, and is not known to count by OpenAI's rules.
+///
+/// What differs is the price of a prompt: OpenAI documents that it estimates from characters, while
+/// such a service may count the tokens of its own tokenizer. So half of the bytes are reserved,
+/// whatever is charged in the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenAiCompatible;
+
+impl Provider for OpenAiCompatible {
+    fn name(&self) -> &'static str {
+        "openai-compatible"
+    }
+
+    fn default_charge(&self) -> Charge {
+        OpenAi.default_charge()
+    }
+
+    fn usage_paths(&self) -> &'static [UsagePath] {
+        OpenAi.usage_paths()
+    }
+
+    fn price(&self, request: &RequestFacts, _charge: Charge) -> Cost {
+        request.cost(Charge::Actual)
+    }
+
+    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
+        OpenAi.charged(usage, reserved)
+    }
+
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap) -> Feedback {
+        OpenAi.feedback(status, headers)
+    }
+}
 
 impl Provider for OpenAi {
     fn name(&self) -> &'static str {

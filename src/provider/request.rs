@@ -13,6 +13,9 @@ const LONGEST_TEXT: usize = 128;
 /// (both from client code, read 2026-11-23).
 const LARGEST_IMAGE: u64 = 8 * 1024;
 
+/// What a string counts at least, in bytes of text: no piece of a prompt is less than a token.
+const LEAST_STRING: u64 = 4;
+
 /// What a provider's tokenizer puts around a prompt: roles, separators, the start of the answer.
 const FRAME_TOKENS: u64 = 16;
 
@@ -52,7 +55,8 @@ pub enum Endpoint {
     Generation,
     /// Text is read and nothing is generated.
     Embeddings,
-    /// Something is looked up or deleted; no model is involved.
+    /// Something is looked up, deleted or uploaded: no prompt is read, and usage that is told is
+    /// that of an earlier request.
     Lookup,
 }
 
@@ -219,15 +223,17 @@ impl Visitor<FactPath> for RequestFacts {
         } else {
             length
         };
-        self.text_bytes = self.text_bytes.saturating_add(counted);
+        self.text_bytes = self.text_bytes.saturating_add(counted.max(LEAST_STRING));
     }
 
     fn bare(&mut self, bytes: &[u8]) {
-        let digits = bytes
-            .iter()
-            .filter(|byte| byte.is_ascii_digit() || **byte == b',')
-            .count();
-        self.text_bytes = self.text_bytes.saturating_add(digits as u64);
+        let text = bytes.iter().map(|byte| match byte {
+            b'0'..=b'9' => 1,
+            // A list of token ids has one token for each, however few its digits.
+            b',' => LEAST_STRING,
+            _ => 0,
+        });
+        self.text_bytes = self.text_bytes.saturating_add(text.sum());
     }
 }
 
@@ -272,15 +278,17 @@ mod tests {
 
     #[test]
     fn counts_what_a_tokenizer_may_see() {
+        // Every string counts four bytes at least, and every comma in a list.
         let cases = [
             (r#"{}"#, 0),
-            (r#"{"ab":"cde"}"#, 5),
-            (r#"{"a":[{"b":"cd"},"e"]}"#, 1 + 1 + 2 + 1 + 1),
-            (r#"{"a":"é"}"#, 3),
-            (r#"{"a":"\n"}"#, 3),
-            (r#"{"a":"\u00e9"}"#, 7),
-            (r#"{"input":[1212,318]}"#, 5 + 8),
-            (r#"[ "ab" , "c" ]"#, 4),
+            (r#"{"ab":"cde"}"#, 4 + 4),
+            (r#"{"prompt":"twelve bytes"}"#, 6 + 12),
+            (r#"{"a":[{"b":"cd"},"e"]}"#, 4 * 4 + 4),
+            (r#"{"a":"éàü"}"#, 4 + 6),
+            (r#"{"a":"\n\n\n"}"#, 4 + 6),
+            (r#"{"a":"\u00e9"}"#, 4 + 6),
+            (r#"{"input":[1212,318]}"#, 5 + 7 + 4),
+            (r#"[ "ab" , "c" ]"#, 4 + 4 + 4),
         ];
         for (json, expected) in cases {
             assert_eq!(facts(json).text_bytes, expected, "{json}");
@@ -291,9 +299,9 @@ mod tests {
     fn images_are_not_text() {
         let payload = "A".repeat(3_000_000);
         let image = format!(r#"{{"url":"data:image/png;base64,{payload}"}}"#);
-        assert_eq!(facts(&image).text_bytes, 3 + LARGEST_IMAGE);
+        assert_eq!(facts(&image).text_bytes, 4 + LARGEST_IMAGE);
         let small = r#"{"url":"data:image/png;base64,AAAA"}"#;
-        assert_eq!(facts(small).text_bytes, 3 + 26);
+        assert_eq!(facts(small).text_bytes, 4 + 26);
         for prose in ["data: ;base64,", "data:", "xdata:image/png;base64,"] {
             let json = format!(r#"{{"url":"{prose}{payload}"}}"#);
             assert!(facts(&json).text_bytes > 3_000_000, "{prose}");

@@ -211,6 +211,7 @@ impl Core {
                 cost,
                 deadline: claim.deadline,
                 waker: waker.clone(),
+                patience: self.patience(),
             };
             self.line.park(now, self.grace, claim.ticket, waiter, out);
         } else {
@@ -431,14 +432,14 @@ impl Core {
             return;
         }
         self.line.expire_deadlines(now, out);
-        self.line.expire_offers(now, self.grace);
+        self.line.expire_offers(now);
         let mut blocked_until = None;
         while let Some(cost) = self.line.next_to_offer().copied() {
             match self.gate(now, &cost) {
                 // What can never be admitted has to come and learn so.
                 Decision::Admit | Decision::Never(_) => {
                     if !self.line.offer(now, out) {
-                        blocked_until = Some(now + self.grace);
+                        blocked_until = Some(now + self.patience());
                         break;
                     }
                 }
@@ -456,7 +457,7 @@ impl Core {
                 }
             }
         }
-        self.alarm = earlier(blocked_until, self.line.next_event(self.grace))
+        self.alarm = earlier(blocked_until, self.line.next_event())
             .map(|alarm| alarm.max(now + SHORTEST_ALARM));
         for driver in &mut self.drivers {
             let too_late = match (self.alarm, driver.armed) {
@@ -471,6 +472,12 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// How long the pool waits at first for whoever it woke. Somebody who is polled at all mostly
+    /// comes within a millisecond; somebody who is not should cost little.
+    fn patience(&self) -> Duration {
+        self.grace / 10
     }
 
     /// Whether a driver has to be spawned for waiters of this runtime. It counts as present from

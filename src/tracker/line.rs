@@ -15,15 +15,16 @@ pub(super) struct Waiter {
     pub(super) cost: Cost,
     pub(super) deadline: Timestamp,
     pub(super) waker: Waker,
+    /// How long an offer to it stands.
+    pub(super) patience: Duration,
 }
 
 /// Who is next, given that some of those who wait will never come.
 ///
-/// A wake-up is only an *offer*: whoever waits has to come and claim. Whoever does not come within
-/// a grace keeps its ticket but is *absent* until it is polled again, and the offers go on to those
-/// behind it: first to one, then to twice as many as stayed unanswered since the line was last
-/// clean. So a thousand waiters that nobody polls any more delay the one behind them by ten graces,
-/// once.
+/// A wake-up is only an *offer*: whoever waits has to come and claim. Whoever does not come in time
+/// keeps its ticket but is *absent* until it is polled again, and the offers go on to those behind
+/// it: first to one, then to twice as many as stayed unanswered since the line was last clean. So a
+/// thousand waiters that nobody polls any more delay the one behind them by ten such times, once.
 ///
 /// One that was absent and is polled again is *doubted*: being polled now and then is not coming
 /// when called. It is woken beside the others and holds up nobody, until it comes when woken.
@@ -49,6 +50,12 @@ pub(super) struct Line {
 struct Offer {
     made: Timestamp,
     waiter: Waiter,
+}
+
+impl Offer {
+    fn stands_until(&self) -> Timestamp {
+        self.made + self.waiter.patience
+    }
 }
 
 #[derive(Debug)]
@@ -123,7 +130,7 @@ impl Line {
         now: Timestamp,
         grace: Duration,
         ticket: Ticket,
-        waiter: Waiter,
+        mut waiter: Waiter,
         out: &mut Outbox,
     ) {
         if let Some(parked) = self.waiting.get_mut(&ticket) {
@@ -133,9 +140,19 @@ impl Line {
             }
         }
         let is_doubted = match self.absent.get(&ticket) {
-            Some(absent) => now > absent.woken + grace,
+            Some(absent) => {
+                let late = now.saturating_since(absent.woken);
+                if late <= grace {
+                    // It is here, only slow: the next offer has to wait for it.
+                    waiter.patience = waiter.patience.max(late * 2).min(grace);
+                }
+                late > grace
+            }
             None => self.doubted.contains_key(&ticket),
         };
+        if let Some(known) = self.known(ticket) {
+            waiter.patience = waiter.patience.max(known.patience);
+        }
         if self.offered.contains_key(&ticket) {
             self.head = Some(Head {
                 ticket,
@@ -165,6 +182,12 @@ impl Line {
         }
         self.deadlines.remove(&(waiter.deadline, ticket));
         out.discard(waiter.waker);
+    }
+
+    fn known(&self, ticket: Ticket) -> Option<&Waiter> {
+        self.waiting
+            .get(&ticket)
+            .or_else(|| self.offered.get(&ticket).map(|offer| &offer.waiter))
     }
 
     fn take(&mut self, ticket: Ticket) -> Option<Waiter> {
@@ -251,12 +274,12 @@ impl Line {
         None
     }
 
-    /// Whoever was offered something `grace` ago and has not come is absent from now on.
-    pub(super) fn expire_offers(&mut self, now: Timestamp, grace: Duration) {
+    /// Whoever was offered something and has not come in time is absent from now on.
+    pub(super) fn expire_offers(&mut self, now: Timestamp) {
         let expired: Vec<Ticket> = self
             .offered
             .iter()
-            .filter(|(_, offer)| offer.made + grace <= now)
+            .filter(|(_, offer)| offer.stands_until() <= now)
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in expired {
@@ -288,8 +311,8 @@ impl Line {
     }
 
     /// When the line needs to be looked at again, apart from what gets free.
-    pub(super) fn next_event(&self, grace: Duration) -> Option<Timestamp> {
-        let offer = self.offered.values().map(|offer| offer.made + grace).min();
+    pub(super) fn next_event(&self) -> Option<Timestamp> {
+        let offer = self.offered.values().map(Offer::stands_until).min();
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         [offer, deadline].into_iter().flatten().min()
     }

@@ -134,6 +134,11 @@ impl fmt::Display for Stats {
             "  {} waited, {} refused for the wait, {} too large, {} throttled by the provider",
             self.scheduled_waits, self.wait_timeouts, self.too_large, self.throttled
         )?;
+        write!(
+            f,
+            "\n  usage read of {}, missing in {}, unreadable in {}; {} abandoned",
+            self.usage_read, self.usage_missing, self.usage_unreadable, self.abandoned
+        )?;
         if let Some(hold) = self.hold {
             write!(f, "\n  on hold for another {hold:.1?}")?;
         }
