@@ -10,31 +10,35 @@
 
 use std::error::Error;
 use std::ops::RangeInclusive;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use indicatif::{ProgressBar, ProgressStyle};
 use proactive_rate_limit::provider;
 use proactive_rate_limit::usage::{Reading, UsageReader};
 use proactive_rate_limit::{
-    BoxError, Charge, Limit, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitError, Tier,
+    BoxError, Charge, Limit, ProactiveRateLimitLayer, RateLimitError, ResponseBody, Tier,
 };
 use serde_json::json;
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tokio::time::timeout;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 /// Drive an OpenAI-compatible endpoint at full safe speed.
 #[derive(Parser)]
 struct Options {
     /// Where the API is, up to and including its version; `/v1` is added to a bare host.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = base_url)]
     base_url: Uri,
     #[arg(long, value_name = "M")]
     model: String,
@@ -71,7 +75,7 @@ struct Options {
     /// The most an answer may have.
     #[arg(long, value_name = "N", default_value_t = 100)]
     max_tokens: u64,
-    /// The longest a request may take from its admission to the end of its body.
+    /// The longest to wait for the head of an answer, and then for its body.
     #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
     timeout: Duration,
     /// What the prompts are made from.
@@ -83,6 +87,14 @@ struct Options {
 enum ChargeOption {
     Actual,
     Reserved,
+}
+
+fn base_url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme_str() {
+        Some("http" | "https") => Ok(url),
+        _ => Err("it has to begin with http:// or https://".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -106,7 +118,8 @@ fn range(text: &str) -> Result<RangeInclusive<usize>, String> {
     Ok(first..=last)
 }
 
-type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Endpoint =
+    BoxCloneSyncService<Request<Full<Bytes>>, Response<ResponseBody<Incoming>>, BoxError>;
 
 /// What came of the requests so far.
 #[derive(Default)]
@@ -133,9 +146,17 @@ enum Outcome {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let options = Arc::new(Options::parse());
+async fn main() -> ExitCode {
+    match drive(Arc::new(Options::parse())).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
 
+async fn drive(options: Arc<Options>) -> Result<(), BoxError> {
     let mut tier = Tier::builder("openai", &options.model).charge(match options.charge {
         ChargeOption::Actual => Charge::Actual,
         ChargeOption::Reserved => Charge::Reserved,
@@ -155,9 +176,21 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .https_or_http()
         .enable_http1()
         .build();
-    let client = ServiceBuilder::new()
+    let http = Client::builder(TokioExecutor::new()).build(connector);
+    let patience = options.timeout;
+    let client: Endpoint = ServiceBuilder::new()
+        .boxed_clone_sync()
         .layer(layer.clone())
-        .service(Client::builder(TokioExecutor::new()).build(connector));
+        .service(service_fn(move |request: Request<Full<Bytes>>| {
+            let http = http.clone();
+            async move {
+                // Here the request has been admitted: what it takes from now on is the server's.
+                let sent = Instant::now();
+                let mut response = timeout(patience, http.request(request)).await??;
+                response.extensions_mut().insert(sent);
+                Ok::<_, BoxError>(response)
+            }
+        }));
 
     let progress = ProgressBar::new(options.requests as u64).with_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} in {elapsed}, {eta} to go")?,
@@ -213,34 +246,31 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 }
 
 /// Sends one request and reads its answer to the end.
-async fn send(client: &mut ProactiveRateLimit<Http>, options: &Options, number: usize) -> Outcome {
-    let request = match chat(options, number) {
-        Ok(request) => request,
-        Err(error) => return Outcome::Failed(error.to_string()),
-    };
-    let ready = match client.ready().await {
-        Ok(ready) => ready,
-        Err(error) => return Outcome::from_error(&error),
-    };
-    let admitted = Instant::now();
+async fn send(client: &mut Endpoint, options: &Options, number: usize) -> Outcome {
     let exchange = async {
-        let response = ready.call(request).await?;
+        let request = chat(options, number)?;
+        let response = client.ready().await?.call(request).await?;
         let status = response.status();
+        let sent = response.extensions().get().copied();
         let paths = provider::by_name("openai").usage_paths();
         let mut usage = UsageReader::new(paths, response.headers());
         let mut body = response.into_body();
-        while let Some(frame) = body.frame().await {
-            if let Some(data) = frame?.data_ref() {
-                usage.feed(data);
+        let read = async {
+            while let Some(frame) = body.frame().await {
+                if let Some(data) = frame?.data_ref() {
+                    usage.feed(data);
+                }
             }
-        }
-        Ok::<_, BoxError>((status, usage.finish()))
+            Ok::<_, BoxError>(())
+        };
+        timeout(options.timeout, read).await??;
+        let took = sent.map_or(Duration::ZERO, |sent: Instant| sent.elapsed());
+        Ok::<_, BoxError>((status, usage.finish(), took))
     };
-    // The wait for an admission has a bound of its own: this one is for the server.
-    match tokio::time::timeout(options.timeout + options.max_wait, exchange).await {
-        Ok(Ok((StatusCode::TOO_MANY_REQUESTS, _))) => Outcome::Throttled,
-        Ok(Ok((status, _))) if !status.is_success() => Outcome::Failed(status.to_string()),
-        Ok(Ok((_, reading))) => {
+    match exchange.await {
+        Ok((StatusCode::TOO_MANY_REQUESTS, ..)) => Outcome::Throttled,
+        Ok((status, ..)) if !status.is_success() => Outcome::Failed(status.to_string()),
+        Ok((_, reading, took)) => {
             let (input, output) = match reading {
                 Reading::Usage(usage) => (usage.input_tokens, usage.output_tokens),
                 _ => (None, None),
@@ -248,11 +278,10 @@ async fn send(client: &mut ProactiveRateLimit<Http>, options: &Options, number: 
             Outcome::Answered {
                 input: input.unwrap_or(0),
                 output: output.unwrap_or(0),
-                took: admitted.elapsed(),
+                took,
             }
         }
-        Ok(Err(error)) => Outcome::from_error(&error),
-        Err(elapsed) => Outcome::Failed(elapsed.to_string()),
+        Err(error) => Outcome::from_error(&error),
     }
 }
 
@@ -270,22 +299,28 @@ fn chat(options: &Options, number: usize) -> Result<Request<Full<Bytes>>, BoxErr
         body["stream"] = true.into();
         body["stream_options"] = json!({ "include_usage": true });
     }
-    let base = options.base_url.to_string();
-    let version = match options.base_url.path() {
-        "" | "/" => "/v1",
-        _ => "",
-    };
-    let mut request = Request::post(format!(
-        "{}{version}/chat/completions",
-        base.trim_end_matches('/')
-    ))
-    .header(header::CONTENT_TYPE, "application/json");
+    let mut request = Request::post(endpoint(&options.base_url)?)
+        .header(header::CONTENT_TYPE, "application/json");
     if let Ok(key) = std::env::var("OPENAI_API_KEY") {
         let mut value = HeaderValue::try_from(format!("Bearer {key}"))?;
         value.set_sensitive(true);
         request = request.header(header::AUTHORIZATION, value);
     }
     Ok(request.body(Full::from(body.to_string()))?)
+}
+
+/// The base URL's path with `/chat/completions` behind it; its query stays.
+fn endpoint(base: &Uri) -> Result<Uri, http::Error> {
+    let version = match base.path().trim_end_matches('/') {
+        "" => "/v1",
+        path => path,
+    };
+    let query = base
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(format!("{version}/chat/completions{query}").try_into()?);
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// Common words of three letters: each is one token, and four characters with its space.
@@ -342,7 +377,7 @@ impl Tally {
         }
     }
 
-    /// From the admission of an answered request to the end of its body; sorted before.
+    /// From the sending of an answered request to the end of its body; sorted before.
     fn percentile(&self, percent: usize) -> Option<f64> {
         let rank = (self.latencies.len() * percent).div_ceil(100).max(1);
         self.latencies

@@ -121,6 +121,51 @@ async fn waits_that_are_too_long_and_failures_are_told_apart() {
     assert_eq!(result["p50_ms"], Value::Null);
 }
 
+/// A server that takes requests, says nothing, and remembers what it was asked for.
+async fn silent() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (asked, requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let mut line = String::new();
+            let _ = stream.read_line(&mut line).await;
+            let _ = asked.send(line);
+            open.push(stream);
+        }
+    });
+    (format!("http://{address}"), requests)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_costs_the_timeout_and_no_more() {
+    let (url, mut requests) = silent().await;
+    let url = format!("{url}/openai/v1/?api-version=1");
+    let options = ["--requests", "2", "--timeout", "0.3", "--max-wait", "100"];
+    let result = drive(&url, &options).await;
+    assert_eq!(result["failed"], 2, "{result}");
+    assert!(result["seconds"].as_f64() < Some(5.0), "{result}");
+    let asked = requests.recv().await.unwrap();
+    assert_eq!(
+        asked.trim_end(),
+        "POST /openai/v1/chat/completions?api-version=1 HTTP/1.1"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_larger_than_the_limit_fails_at_once() {
+    let server = Simulator::builder().build().spawn().await.unwrap();
+    let options = ["--requests", "3", "--tpm", "50", "--max-tokens", "500"];
+    let result = drive(&server.url(), &options).await;
+    assert_eq!(result["failed"], 3, "{result}");
+    assert_eq!(result["stats"]["too_large"], 3, "{result}");
+    assert_eq!(server.report().arrived, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_a_failure() {
     let gone = Simulator::builder().build().spawn().await.unwrap();
