@@ -48,9 +48,9 @@
 //!
 //! Before it is sent, a cost is reserved. A [`TokenEstimate`] in the request's extensions is taken
 //! as it is; otherwise the body is looked into, if it is one that can be without consuming it
-//! (`Full<Bytes>`, `String`), for its cap on the answer and the size of its prompt; otherwise its
-//! length counts. A request without a cap on its answer is taken to need
-//! [`assumed_output_tokens`](Tier::assumed_output_tokens). When the response ends, its usage
+//! (`Full<Bytes>`, `String`), for its cap on the answer and the size of its prompt; otherwise, as
+//! with a boxed body, only its length counts. A request without a cap on its answer, or whose cap
+//! cannot be seen, is taken to need [`assumed_output_tokens`](Tier::assumed_output_tokens). When the response ends, its usage
 //! replaces the reserve, as far as the provider gives back what was not used: see [`Charge`].
 //!
 //! # Where it belongs in a stack
@@ -58,7 +58,7 @@
 //! - *Inside* retries and hedging: each attempt is a request of its own to the provider.
 //! - *Outside* decompression: it reads the body, and does not see through an encoding.
 //! - *Inside* whatever follows redirects, if each hop counts at the provider; outside, if only the
-//!   first does.
+//!   first does: what is sent below this layer is not counted.
 //! - A `Timeout` layer around it does not cover the wait, which happens in `poll_ready`: that is
 //!   what [`max_wait`](ProactiveRateLimitLayer::max_wait) is for.
 //!
