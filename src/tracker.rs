@@ -8,9 +8,10 @@
 //!
 //! Callers are admitted first come, first served. Nobody is handed anything: whoever is next is
 //! woken and has to claim, so a caller that nobody polls any more (a kept clone, a cancelled
-//! message, an idle worker) takes nothing. It is waited for a *grace* (100 ms by default), then
-//! passed over until it is polled again, with its old place. Likewise what was granted and is not
-//! used, while others wait, is taken back after a grace, and won again when its owner comes.
+//! message, an idle worker) takes nothing. It is waited for a tenth of the pool's *grace* (a grace is
+//! 100 ms by default), then passed over until it is polled again, with its old place. Likewise what
+//! was granted and is not used, while others wait, is taken back after a grace, and won again when
+//! its owner comes.
 
 mod clock;
 mod core;

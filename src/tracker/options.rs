@@ -52,8 +52,8 @@ impl PoolOptions {
         self
     }
 
-    /// How long an admission waits for whoever it was given or offered to, while others wait.
-    /// Default 100 ms.
+    /// How long what was granted is kept for whoever does not use it, while others wait. Whoever is
+    /// woken to claim it is waited for a tenth of that, and longer if it comes late. Default 100 ms.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
