@@ -411,13 +411,12 @@ fn a_future_may_move_to_another_runtime() {
         let _entered = first.enter();
         layer([exactly(1, MINUTE)])
     };
-    let mut call = first.block_on(async {
+    let mut call = Box::pin(layer.layer(OK).oneshot(request()));
+    first.block_on(async {
         layer.layer(OK).oneshot(request()).await.unwrap();
-        let mut call = Box::pin(layer.layer(OK).oneshot(request()));
         timeout(Duration::from_millis(1), call.as_mut())
             .await
             .unwrap_err();
-        call
     });
     second.block_on(async {
         timeout(2 * MINUTE, call.as_mut()).await.unwrap().unwrap();

@@ -212,6 +212,7 @@ impl Core {
                 deadline: claim.deadline,
                 waker: waker.clone(),
                 patience: self.patience(),
+                came: None,
             };
             self.line.park(now, self.grace, claim.ticket, waiter, out);
         } else {

@@ -17,6 +17,8 @@ pub(super) struct Waiter {
     pub(super) waker: Waker,
     /// How long an offer to it stands.
     pub(super) patience: Duration,
+    /// When it last came for an offer and was not served.
+    pub(super) came: Option<Timestamp>,
 }
 
 /// Who is next, given that some of those who wait will never come.
@@ -66,17 +68,21 @@ struct Absent {
 }
 
 /// The first of those waiting, which what is free does not suffice for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Head {
     ticket: Ticket,
-    /// When it was last known to be here.
-    seen: Timestamp,
-    /// Whether it came when it was called up.
-    is_confirmed: bool,
+    since: Timestamp,
 }
 
-/// A head that came when it was called up is not called up again for this many graces.
-const CONFIRMED_GRACES: u32 = 10;
+/// Whoever came when it was called up is not called up again for this many graces.
+const CAME_GRACES: u32 = 10;
+
+impl Waiter {
+    fn came_since(&self, now: Timestamp, grace: Duration) -> bool {
+        self.came
+            .is_some_and(|came| came + grace * CAME_GRACES > now)
+    }
+}
 
 impl Line {
     pub(super) fn new() -> Self {
@@ -152,13 +158,10 @@ impl Line {
         };
         if let Some(known) = self.known(ticket) {
             waiter.patience = waiter.patience.max(known.patience);
+            waiter.came = known.came;
         }
         if self.offered.contains_key(&ticket) {
-            self.head = Some(Head {
-                ticket,
-                seen: now,
-                is_confirmed: true,
-            });
+            waiter.came = Some(now);
         }
         self.leave(ticket, out);
         self.deadlines.insert((waiter.deadline, ticket));
@@ -246,30 +249,34 @@ impl Line {
         grace: Duration,
         out: &mut Outbox,
     ) -> Option<Timestamp> {
-        let (ticket, _) = self.waiting.first_key_value()?;
         if self.waiting.len() + self.doubted.len() < 2 || self.offered.len() >= self.width {
             return None;
         }
-        let ticket = *ticket;
-        let head = match &self.head {
-            Some(head) if head.ticket == ticket => head,
-            _ => self.head.insert(Head {
-                ticket,
-                seen: now,
-                is_confirmed: false,
+        let (ticket, waiter) = self.waiting.first_key_value()?;
+        let head = match self.head {
+            Some(head) if head.ticket == *ticket => head,
+            _ => *self.head.insert(Head {
+                ticket: *ticket,
+                since: now,
             }),
         };
-        let again = match head.is_confirmed {
-            true => head.seen + grace * CONFIRMED_GRACES,
+        let again = match waiter.came {
+            Some(came) => came + grace * CAME_GRACES,
             // Where many did not come, the next ones are asked at once.
-            false if self.unanswered > 0 => now,
-            false => head.seen + grace,
+            None if self.unanswered > 0 => now,
+            None => head.since + grace,
         };
         if again > now {
             return Some(again);
         }
-        while self.offered.len() < self.width && !self.waiting.is_empty() {
-            self.offer(now, out);
+        // As many as may be asked, up to the first that is known to be here: nobody passes that one.
+        while self.offered.len() < self.width {
+            match self.waiting.first_key_value() {
+                Some((_, waiter)) if !waiter.came_since(now, grace) => {
+                    self.offer(now, out);
+                }
+                _ => break,
+            }
         }
         None
     }
