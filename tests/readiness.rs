@@ -422,3 +422,29 @@ fn a_future_may_move_to_another_runtime() {
         timeout(2 * MINUTE, call.as_mut()).await.unwrap().unwrap();
     });
 }
+
+/// One poll by somebody who does not come when woken makes nobody trusted, nor others wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_dead_with_a_stray_poll_each_delay_a_slow_one_briefly() {
+    let layer = layer([exactly(60_000, MINUTE)]);
+    let pool = layer.pool().unwrap();
+    pool.hold(Duration::from_secs(1));
+    let mut dead = Vec::new();
+    for _ in 0..1_000 {
+        let pool = pool.clone();
+        let mut acquire = Box::pin(async move { pool.acquire(cost(0)).await });
+        poll_once(&mut acquire);
+        dead.push(acquire);
+    }
+    // Asks, is busy elsewhere when its turn comes, and waits properly from then on.
+    let mut slow = Box::pin(pool.acquire(cost(0)));
+    poll_once(&mut slow);
+    sleep(Duration::from_millis(1_350)).await;
+    pool.hold(Duration::from_millis(200));
+    for acquire in &mut dead {
+        poll_once(acquire);
+    }
+    let (elapsed, permit) = timed(slow).await;
+    permit.unwrap().settle(cost(0));
+    assert!(elapsed <= Duration::from_millis(400), "{elapsed:?}");
+}

@@ -220,15 +220,20 @@ impl Line {
     pub(super) fn offer(&mut self, now: Timestamp, out: &mut Outbox) -> bool {
         let trusted = self.waiting.pop_first();
         let before = trusted.as_ref().map(|(ticket, _)| *ticket);
-        let doubted = self
-            .doubted
-            .first_key_value()
-            .is_some_and(|(ticket, _)| before.is_none_or(|before| *ticket < before));
-        if doubted {
-            if let Some((ticket, waiter)) = self.doubted.pop_first() {
-                out.wake(waiter.waker.clone());
-                self.absent.insert(ticket, Absent { waiter, woken: now });
+        // Where nobody else is left to ask, as many of them as of others.
+        let most = if trusted.is_some() { 1 } else { self.width };
+        for _ in 0..most {
+            match self.doubted.first_entry() {
+                Some(first) if before.is_none_or(|before| *first.key() < before) => {
+                    let (ticket, waiter) = first.remove_entry();
+                    out.wake(waiter.waker.clone());
+                    self.absent.insert(ticket, Absent { waiter, woken: now });
+                }
+                _ => break,
             }
+        }
+        if trusted.is_none() {
+            self.width = self.width.saturating_mul(2).min(self.len().max(1));
         }
         let Some((ticket, waiter)) = trusted else {
             return false;
