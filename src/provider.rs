@@ -51,7 +51,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn name(&self) -> &'static str;
 
     /// What this provider counts in the end, where a tier does not say otherwise.
-    fn default_charge(&self) -> Charge;
+    ///
+    /// The default is what a tier of this provider has that does not say.
+    fn default_charge(&self) -> Charge {
+        Charge::documented_for(self.name())
+    }
 
     /// Where its responses report token counts.
     fn usage_paths(&self) -> &'static [UsagePath];

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -430,9 +429,4 @@ impl<F: Future> NowOrNever for F {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         future.poll(&mut cx).is_ready()
     }
-}
-
-#[allow(dead_code, reason = "a compile-time check")]
-fn infallible_inner_errors_box(error: Infallible) -> BoxError {
-    error.into()
 }

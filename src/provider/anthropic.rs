@@ -2,7 +2,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{Feedback, LimitHeaders, Provider};
 use crate::schedule::Cost;
-use crate::tier::{Charge, Meter};
+use crate::tier::Meter;
 use crate::usage::{Usage, UsageField, UsagePath};
 
 /// Anthropic's Messages API.
@@ -13,7 +13,7 @@ use crate::usage::{Usage, UsageField, UsagePath};
 ///   Haiku 3.5 counts that too, which is not told apart here.)
 /// - Output counts the tokens that are produced, while they are produced. `max_tokens` does not
 ///   count, but it is what bounds them, so it is reserved.
-/// - What was used is what counts: [`Charge::Actual`].
+/// - What was used is what counts: [`Charge::Actual`](crate::Charge::Actual).
 /// - The remaining tokens in its headers are rounded to thousands.
 /// - 529 says that Anthropic is overloaded, not that a limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,10 +85,6 @@ static LIMITS: [LimitHeaders; 3] = [
 impl Provider for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
-    }
-
-    fn default_charge(&self) -> Charge {
-        Charge::Actual
     }
 
     fn usage_paths(&self) -> &'static [UsagePath] {

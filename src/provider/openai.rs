@@ -112,10 +112,6 @@ impl Provider for OpenAiCompatible {
         "openai-compatible"
     }
 
-    fn default_charge(&self) -> Charge {
-        OpenAi.default_charge()
-    }
-
     fn usage_paths(&self) -> &'static [UsagePath] {
         OpenAi.usage_paths()
     }
@@ -136,10 +132,6 @@ impl Provider for OpenAiCompatible {
 impl Provider for OpenAi {
     fn name(&self) -> &'static str {
         "openai"
-    }
-
-    fn default_charge(&self) -> Charge {
-        Charge::Reserved
     }
 
     fn usage_paths(&self) -> &'static [UsagePath] {

@@ -20,7 +20,7 @@ impl Charge {
     /// Anthropic: "counting only the actual tokens generated" (rate limits page, 2026-10-04). OpenAI
     /// documents what a request reserves and not whether any of it is given back; no other provider
     /// has a row in the catalogue.
-    pub(super) fn documented_for(provider: &str) -> Self {
+    pub(crate) fn documented_for(provider: &str) -> Self {
         match provider {
             "anthropic" => Self::Actual,
             _ => Self::Reserved,
