@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -73,7 +73,9 @@ impl Limiter {
         B: Body,
     {
         let status = response.status();
-        let feedback = self.provider.feedback(status, response.headers());
+        let feedback = self
+            .provider
+            .feedback(status, response.headers(), SystemTime::now());
         permit.answered_with(&feedback.limits);
         if feedback.throttled {
             permit.throttled(feedback.retry_after);

@@ -14,9 +14,11 @@ mod duration;
 mod estimate;
 mod feedback;
 mod openai;
+mod refusal;
 mod request;
 
 use std::fmt;
+use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
@@ -24,6 +26,7 @@ pub use self::anthropic::Anthropic;
 pub use self::estimate::TokenEstimate;
 pub use self::feedback::{Feedback, LimitHeaders};
 pub use self::openai::{OpenAi, OpenAiCompatible};
+pub use self::refusal::{Refusal, RefusalCause};
 pub use self::request::{Endpoint, RequestFacts};
 use crate::schedule::Cost;
 use crate::tier::Charge;
@@ -73,8 +76,20 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// A component that `usage` does not tell stays as `reserved`.
     fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost;
 
-    /// What the head of a response says about limits.
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap) -> Feedback;
+    /// What the head of a response, which arrived at `now`, says about limits.
+    ///
+    /// Providers name points in time; where the response has a `Date` of its own, that is what they
+    /// are measured against, in place of `now`.
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback;
+
+    /// Why a request was refused, read from an answer whose status is none of success and of the
+    /// beginning of its body. `None`: it is no matter of limits, or does not say.
+    ///
+    /// The default knows nothing.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let _ = (status, headers, body);
+        None
+    }
 }
 
 /// Every built-in provider.

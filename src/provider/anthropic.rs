@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use http::{HeaderMap, StatusCode};
 
 use super::{Feedback, LimitHeaders, Provider};
@@ -106,8 +108,8 @@ impl Provider for Anthropic {
         }
     }
 
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap) -> Feedback {
-        Feedback::read(status, headers, &LIMITS)
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
+        Feedback::read(status, headers, now, &LIMITS)
     }
 }
 
@@ -154,7 +156,7 @@ mod tests {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let overloaded = StatusCode::from_u16(529).unwrap();
-        let feedback = Anthropic.feedback(overloaded, &headers);
+        let feedback = Anthropic.feedback(overloaded, &headers, SystemTime::UNIX_EPOCH);
         assert!(!feedback.throttled);
         assert_eq!(feedback.retry_after, Some(Duration::from_secs(3)));
         let limits: Vec<_> = feedback
@@ -171,7 +173,11 @@ mod tests {
         );
         assert!(
             Anthropic
-                .feedback(StatusCode::TOO_MANY_REQUESTS, &headers)
+                .feedback(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    &headers,
+                    SystemTime::UNIX_EPOCH
+                )
                 .throttled
         );
     }

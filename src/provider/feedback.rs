@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -29,7 +29,12 @@ impl Feedback {
     /// `retry-after-ms` goes before `retry-after`, as in the providers' own clients (openai 3.54,
     /// anthropic 2.12, read 2026-11-23), and both may have a fraction. A negative wait, one of more
     /// than 31 days and a `Retry-After` that is a date are left out.
-    pub fn read(status: StatusCode, headers: &HeaderMap, limits: &[LimitHeaders]) -> Self {
+    pub fn read(
+        status: StatusCode,
+        headers: &HeaderMap,
+        _now: SystemTime,
+        limits: &[LimitHeaders],
+    ) -> Self {
         let wait = |name: &HeaderName, read: fn(&str) -> Option<Duration>| {
             headers.get(name).and_then(text).and_then(read)
         };
@@ -127,7 +132,7 @@ mod tests {
                 (HeaderName::from_static(name), value)
             })
             .collect();
-        Feedback::read(StatusCode::OK, &headers, &LIMITS)
+        Feedback::read(StatusCode::OK, &headers, SystemTime::UNIX_EPOCH, &LIMITS)
     }
 
     #[test]
@@ -164,10 +169,10 @@ mod tests {
     fn reads_limits() {
         let limit = |limit, remaining, reset| {
             vec![ReportedLimit {
-                meter: Meter::Requests,
                 limit,
                 remaining,
                 reset,
+                ..ReportedLimit::of(Meter::Requests)
             }]
         };
         let second = Some(Duration::from_secs(1));

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use http::{HeaderMap, StatusCode};
 
 use super::{Feedback, LimitHeaders, Provider, RequestFacts};
@@ -124,8 +126,8 @@ impl Provider for OpenAiCompatible {
         OpenAi.charged(usage, reserved)
     }
 
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap) -> Feedback {
-        OpenAi.feedback(status, headers)
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
+        OpenAi.feedback(status, headers, now)
     }
 }
 
@@ -158,8 +160,8 @@ impl Provider for OpenAi {
         }
     }
 
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap) -> Feedback {
-        Feedback::read(status, headers, &LIMITS)
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
+        Feedback::read(status, headers, now, &LIMITS)
     }
 }
 
@@ -258,7 +260,11 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        let feedback = OpenAi.feedback(StatusCode::TOO_MANY_REQUESTS, &headers);
+        let feedback = OpenAi.feedback(
+            StatusCode::TOO_MANY_REQUESTS,
+            &headers,
+            SystemTime::UNIX_EPOCH,
+        );
         assert!(feedback.throttled);
         assert_eq!(feedback.retry_after, Some(Duration::from_secs(20)));
         let limits: Vec<_> = feedback
@@ -276,7 +282,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            OpenAi.feedback(StatusCode::OK, &HeaderMap::new()),
+            OpenAi.feedback(StatusCode::OK, &HeaderMap::new(), SystemTime::UNIX_EPOCH),
             Feedback::default()
         );
     }
