@@ -128,6 +128,6 @@ pub use self::{
     provider::TokenEstimate,
     schedule::{Anchor, Cost, SchedulingStrategy, Spacing},
     service::ProactiveRateLimit,
-    tier::{Charge, Limit, LimitAmount, Margin, Meter, Tier, TierBuilder, TierError},
+    tier::{Charge, Limit, LimitAmount, Margin, Meter, Tier, TierBuilder, TierError, Zone},
     tracker::{LimitStats, Permit, Pool, RateLimitTracker, Stats},
 };

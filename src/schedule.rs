@@ -7,13 +7,19 @@
 mod cost;
 mod decision;
 mod entry;
+mod horizon;
 mod log;
+mod moment;
+mod others;
 mod proactive;
+mod probe;
 mod report;
+mod reports;
 mod spacing;
 mod strategy;
 mod timestamp;
 mod timing;
+mod widening;
 mod window;
 
 pub use self::cost::Cost;

@@ -28,12 +28,14 @@ mod near;
 mod serialized;
 mod snapshot;
 mod text;
+mod zone;
 
 pub use self::builder::TierBuilder;
 pub use self::charge::Charge;
 pub use self::error::TierError;
 pub use self::limit::{Limit, LimitAmount, Margin};
 pub use self::meter::Meter;
+pub use self::zone::Zone;
 
 /// What one account may use of one model: who provides it, the limits, and how they are charged.
 ///

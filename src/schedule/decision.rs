@@ -46,6 +46,8 @@ pub enum Cause {
     Spacing,
     /// The end of a pause the provider asked for.
     Hold,
+    /// The answer to a request that was sent to find out how things stand.
+    Probe,
     /// Its turn: others came first.
     Line,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Cause {
             Self::Limit(limit) => write!(f, "the limit of {limit}"),
             Self::Spacing => f.write_str("the spacing between requests"),
             Self::Hold => f.write_str("a pause the provider asked for"),
+            Self::Probe => f.write_str("the answer to a probing request"),
             Self::Line => f.write_str("the requests that came before"),
         }
     }
@@ -87,12 +90,13 @@ pub enum Settlement {
 pub struct LimitStatus {
     /// The limit as configured.
     pub limit: Limit,
+    /// The amount in force: the configured one, or what the provider reported since.
+    pub amount: u64,
     /// Units counted now: reserved, sent and not expired, and what others use.
     pub used: u64,
     /// Of them, what somebody else uses on the same key, as far as the provider let it be seen.
     pub others: u64,
-    /// The most that may be counted: the amount less the margin, or less if the provider reported
-    /// a lower limit.
+    /// The most that may be counted: the amount in force less the margin, which may have widened.
     pub effective: u64,
     /// When the next units free by themselves. `None`: nothing counts, or only requests under way.
     pub frees_at: Option<Timestamp>,

@@ -11,9 +11,17 @@ use super::{Cost, Timestamp};
 pub struct Entry {
     pub(super) cost: Cost,
     pub(super) phase: Phase,
+    /// When it was sent, once it was.
+    pub(super) sent: Timestamp,
     /// What counted when it was dispatched, less all that had been granted until then: with what is
     /// granted by now, it bounds what the provider may have counted of ours when it answered.
     pub(super) mark: Cost,
+    /// By when, on the wall's clock, the provider has counted it.
+    pub(super) wall: Timestamp,
+    /// Others wait for its answer.
+    pub(super) is_probe: bool,
+    /// It was granted before the limits were known, so no window knows it.
+    pub(super) is_unmetered: bool,
 }
 
 /// How far an [`Entry`] has come.
@@ -40,7 +48,11 @@ impl Entry {
         Self {
             cost,
             phase: Phase::Reserved,
+            sent: Timestamp::ZERO,
             mark: Cost::ZERO,
+            wall: Timestamp::ZERO,
+            is_probe: false,
+            is_unmetered: false,
         }
     }
 

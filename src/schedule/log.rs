@@ -122,6 +122,25 @@ impl ExpiringLog {
         None
     }
 
+    /// The sum of what has expired by `expires`, of what has not been forgotten yet.
+    pub(super) fn total_until(&self, expires: Timestamp) -> u64 {
+        self.runs
+            .iter()
+            .take_while(|run| run.expires <= expires)
+            .map(|run| run.amount)
+            .sum()
+    }
+
+    /// The sum of what counts beyond `expires`.
+    pub(super) fn total_after(&self, expires: Timestamp) -> u64 {
+        self.runs
+            .iter()
+            .rev()
+            .take_while(|run| run.expires > expires)
+            .map(|run| run.amount)
+            .sum()
+    }
+
     fn merge(&mut self, new: Run) {
         // Nearly every time is the latest one so far, or close to it.
         match self.runs.back_mut() {
@@ -205,6 +224,16 @@ mod tests {
         assert_eq!(log.frees(15), Some(at(8)));
         assert_eq!(log.frees(20), Some(at(10)));
         assert_eq!(log.frees(21), None);
+    }
+
+    #[test]
+    fn totals_divide_at_a_time() {
+        let mut log = ExpiringLog::new(WINDOW);
+        for nanos in 1..=10 {
+            log.add(at(nanos), nanos);
+        }
+        assert_eq!((log.total_until(at(3)), log.total_after(at(3))), (6, 49));
+        assert_eq!((log.total_until(at(0)), log.total_after(at(10))), (0, 0));
     }
 
     #[test]

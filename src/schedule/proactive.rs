@@ -1,12 +1,15 @@
 use std::time::Duration;
 
-use super::spacing::Pace;
-use super::window::{Fit, Window};
+use super::moment::{Moment, Wall};
+use super::probe::{Probe, Unknown};
+use super::reports;
+use super::spacing::{LONGEST_PACED_WINDOW, Pace};
+use super::window::{Fit, Ours, Window};
 use super::{
     Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Phase, ReportedLimit,
-    SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait,
+    SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait, saturating_nanos,
 };
-use crate::tier::{Charge, Limit, Meter};
+use crate::tier::{Charge, Limit, Margin, Meter};
 
 /// Stays below every limit, in every window the server might look at, and spaces requests evenly.
 ///
@@ -48,6 +51,14 @@ pub struct Proactive {
     spacing: Spacing,
     pace: Pace,
     timing: Timing,
+    wall: Wall,
+    probe: Probe,
+    /// The margin of what is to be discovered; `None` where the limits are known.
+    discovers: Option<Margin>,
+    follows_raises: bool,
+    widest_margin: Option<Margin>,
+    /// After a pause, everything is spaced until then.
+    respaced_until: Timestamp,
     /// Everything granted so far and not released. Only differences count, so it may wrap.
     granted: Cost,
 }
@@ -55,15 +66,22 @@ pub struct Proactive {
 impl Proactive {
     /// A strategy for these limits, with even [`Spacing`] and the default [`Timing`].
     pub fn new(limits: impl IntoIterator<Item = Limit>, charge: Charge) -> Self {
+        let timing = Timing::default();
         let mut strategy = Self {
             windows: limits
                 .into_iter()
-                .map(|limit| Window::new(limit, charge))
+                .map(|limit| Window::new(limit, charge, &timing))
                 .collect(),
             charge,
             spacing: Spacing::Even,
             pace: Pace::new(Duration::ZERO),
-            timing: Timing::default(),
+            timing,
+            wall: Wall::default(),
+            probe: Probe::default(),
+            discovers: None,
+            follows_raises: false,
+            widest_margin: None,
+            respaced_until: Timestamp::ZERO,
             granted: Cost::ZERO,
         };
         strategy.respace();
@@ -82,33 +100,55 @@ impl Proactive {
     #[must_use]
     pub fn with_timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        for window in &mut self.windows {
+            window.set_timing(&timing);
+        }
         self
     }
 
-    fn on_meter(&self, meter: Meter) -> impl Iterator<Item = (usize, &Window)> {
-        self.windows
-            .iter()
-            .enumerate()
-            .filter(move |(_, window)| window.limit().meter() == meter)
+    /// Believes a higher limit than configured, too, where the provider's report leaves no doubt of
+    /// which window it speaks.
+    #[must_use]
+    pub fn following_raises(mut self) -> Self {
+        self.follows_raises = true;
+        self
     }
 
-    /// The window that a provider reports on if it does not say which: the shortest.
-    fn narrowest(&self, meter: Meter) -> Option<usize> {
-        self.on_meter(meter)
-            .min_by_key(|(_, window)| window.limit().window())
-            .map(|(index, _)| index)
+    /// Widens the margin of every windowed limit, up to `widest`, when the provider refuses all the
+    /// same or counts more than was let through; narrows it again, by half, after each window in
+    /// which the provider agreed (at most 300 s).
+    #[must_use]
+    pub fn with_adaptive_margin(mut self, widest: Margin) -> Self {
+        self.widest_margin = Some(widest);
+        for window in &mut self.windows {
+            window.adapt(widest);
+        }
+        self
     }
 
-    fn has_limit_of(&self, meter: Meter, amount: u64) -> bool {
-        self.on_meter(meter)
-            .any(|(_, window)| window.limit().amount() == amount)
+    /// Takes the limits from the first report of the provider, each with this margin. Until then
+    /// requests go one at a time: each waits for the answer to the one before, at most 60 s.
+    ///
+    /// It follows raises, for it knows nothing better than what the provider reports.
+    #[must_use]
+    pub fn discovering(mut self, margin: Margin) -> Self {
+        self.discovers = Some(margin);
+        self.follows_raises = true;
+        self
+    }
+
+    fn limits(&self) -> Vec<Limit> {
+        self.windows.iter().map(Window::limit).collect()
     }
 
     /// What counts of ours in the narrowest window of each meter.
     fn counted(&self) -> Cost {
         let of = |meter| {
-            self.narrowest(meter)
-                .map_or(0, |index| self.windows[index].ours())
+            self.windows
+                .iter()
+                .filter(|window| window.limit().meter() == meter)
+                .min_by_key(|window| window.limit().window())
+                .map_or(0, Window::ours)
         };
         Cost {
             requests: of(Meter::Requests),
@@ -124,6 +164,118 @@ impl Proactive {
             .iter()
             .map(|window| (window.limit(), window.amount()));
         self.pace.set_interval(self.spacing.interval(limits));
+    }
+
+    /// How long nothing may follow a request of this cost. After a pause those who waited must not
+    /// all come at once, even where nothing else spaces them: each takes the time in which the
+    /// windows give back what it costs.
+    fn interval(&self, now: Timestamp, cost: &Cost) -> Duration {
+        let usual = self.pace.interval();
+        if now >= self.respaced_until {
+            return usual;
+        }
+        self.windows
+            .iter()
+            .filter(|window| window.limit().window() <= LONGEST_PACED_WINDOW)
+            .map(|window| {
+                let amount = u128::from(cost.of(window.limit().meter()).min(window.amount()));
+                let nanos = u128::from(saturating_nanos(window.limit().window())) * amount
+                    / u128::from(window.amount().max(1));
+                Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            })
+            .fold(usual, Duration::max)
+    }
+
+    /// Why the next request has to go alone, if it has to.
+    fn unknown(&self, now: Timestamp) -> Option<Unknown> {
+        if self.discovers.is_some() && self.windows.is_empty() {
+            Some(Unknown::Limits)
+        } else if self.windows.iter().any(|window| window.is_stale(now)) {
+            Some(Unknown::Others)
+        } else if self.probe.is_cautious() {
+            Some(Unknown::Mood)
+        } else {
+            None
+        }
+    }
+
+    fn end_probe(&mut self, entry: &mut Entry) {
+        if std::mem::take(&mut entry.is_probe) {
+            self.probe.end();
+        }
+    }
+
+    /// Counts `entry`, which is answered, in windows that did not exist when it was granted.
+    fn discover(&mut self, now: Moment, entry: &mut Entry, reports: &[ReportedLimit]) {
+        let Some(margin) = self.discovers else {
+            return;
+        };
+        if !self.windows.is_empty() {
+            return;
+        }
+        for limit in reports.iter().filter_map(reports::discovered) {
+            let limit = match limit.meter() {
+                Meter::Concurrent => limit,
+                _ => limit.margin(margin),
+            };
+            let same = |window: &Window| {
+                let known = window.limit();
+                known.meter() == limit.meter() && known.window() == limit.window()
+            };
+            match self.windows.iter_mut().find(|window| same(window)) {
+                // The tighter of two, as in every report.
+                Some(known) if known.limit().amount() <= limit.amount() => continue,
+                Some(known) => *known = Window::new(limit, self.charge, &self.timing),
+                None => self
+                    .windows
+                    .push(Window::new(limit, self.charge, &self.timing)),
+            }
+        }
+        let Phase::Answered { anchor } = entry.phase else {
+            return;
+        };
+        let anchor = self.wall.at(anchor);
+        entry.wall = anchor.wall;
+        for window in &mut self.windows {
+            if let Some(widest) = self.widest_margin {
+                window.adapt(widest);
+            }
+            let amount = entry.cost.of(window.limit().meter());
+            window.hold(amount);
+            window.answer(now, anchor, anchor, amount, Anchor::Answer);
+        }
+        entry.is_unmetered = self.windows.is_empty();
+        entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
+        self.respace();
+    }
+
+    fn correct(&mut self, now: Moment, entry: &Entry, reports: &[ReportedLimit]) {
+        let Phase::Answered { anchor } = entry.phase else {
+            return;
+        };
+        let limits = self.limits();
+        for (window, limit) in self.windows.iter_mut().zip(&limits) {
+            let Some(report) = reports::about(limit, &limits, reports) else {
+                continue;
+            };
+            if let Some(amount) = report.limit {
+                let raises = self.follows_raises && reports::is_certain(report, limit.window());
+                window.report_amount(now.time, amount, raises);
+            }
+            if let (Some(remaining), true) =
+                (report.remaining, reports::is_narrowest(limit, &limits))
+            {
+                let most = entry.mark.zip(self.granted, u64::wrapping_add);
+                let ours = Ours {
+                    sent: entry.sent,
+                    anchor,
+                    most: most.of(limit.meter()),
+                    own: entry.cost.of(limit.meter()),
+                };
+                window.report_remaining(now, report, remaining, ours, &self.timing);
+            }
+        }
+        self.respace();
     }
 }
 
@@ -145,16 +297,21 @@ impl Latest {
 }
 
 impl SchedulingStrategy for Proactive {
+    fn synchronise(&mut self, now: Timestamp, unix: Duration) {
+        self.wall.set(now, unix);
+    }
+
     fn decide(&mut self, now: Timestamp, cost: &Cost) -> Decision {
         let mut latest = Latest(None);
-        if self.windows.iter().any(Window::is_lowered) {
+        let moment = self.wall.now(now);
+        if self.windows.iter().any(Window::is_corrected) {
             for window in &mut self.windows {
-                window.expire(now);
+                window.expire(moment);
             }
             self.respace();
         }
         for window in &mut self.windows {
-            match window.fits(now, cost.of(window.limit().meter())) {
+            match window.fits(moment, cost.of(window.limit().meter()), &self.timing) {
                 Fit::Yes => {}
                 Fit::Later(until) => latest.add(until, Cause::Limit(window.limit())),
                 Fit::Never(oversize) => return Decision::Never(oversize),
@@ -164,20 +321,32 @@ impl SchedulingStrategy for Proactive {
         if slot > now {
             latest.add(Some(slot), Cause::Spacing);
         }
+        if let Some(awaited) = self.probe.awaited(now) {
+            if self.unknown(now).is_some() {
+                latest.add(Some(awaited), Cause::Probe);
+            }
+        }
         latest.0.map_or(Decision::Admit, Decision::Wait)
     }
 
     fn reserve(&mut self, now: Timestamp, cost: &Cost) -> Entry {
+        let mut entry = Entry::reserved(*cost);
+        if let Some(unknown) = self.unknown(now) {
+            self.probe.send(now, unknown);
+            entry.is_probe = true;
+        }
+        entry.is_unmetered = self.windows.is_empty();
         for window in &mut self.windows {
             window.hold(cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(*cost, u64::wrapping_add);
-        self.pace.grant(now);
-        Entry::reserved(*cost)
+        self.pace.grant(now, self.interval(now, cost));
+        entry
     }
 
     fn resize(&mut self, now: Timestamp, entry: &mut Entry, cost: &Cost) -> Decision {
         let mut latest = Latest(None);
+        let moment = self.wall.now(now);
         for window in &mut self.windows {
             let meter = window.limit().meter();
             let (held, wanted) = (entry.cost.of(meter), cost.of(meter));
@@ -185,20 +354,22 @@ impl SchedulingStrategy for Proactive {
                 continue;
             }
             // Oversize is judged by the whole amount, room by what is missing.
-            if let Fit::Never(oversize) = window.fits(now, wanted) {
+            if let Fit::Never(oversize) = window.fits(moment, wanted, &self.timing) {
                 return Decision::Never(oversize);
             }
-            if let Fit::Later(until) = window.fits(now, wanted - held) {
+            if let Fit::Later(until) = window.fits(moment, wanted - held, &self.timing) {
                 latest.add(until, Cause::Limit(window.limit()));
             }
         }
         if let Some(wait) = latest.0 {
             return Decision::Wait(wait);
         }
-        for window in &mut self.windows {
-            let meter = window.limit().meter();
-            window.unhold(entry.cost.of(meter));
-            window.hold(cost.of(meter));
+        if !entry.is_unmetered {
+            for window in &mut self.windows {
+                let meter = window.limit().meter();
+                window.unhold(entry.cost.of(meter));
+                window.hold(cost.of(meter));
+            }
         }
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
         self.granted = self.granted.zip(*cost, u64::wrapping_add);
@@ -210,13 +381,19 @@ impl SchedulingStrategy for Proactive {
         if entry.phase != Phase::Reserved {
             return Dispatch::Now;
         }
-        if !self.pace.dispatch(now) {
+        // What was granted before there were limits has to be asked for anew.
+        let is_outdated = entry.is_unmetered && !self.windows.is_empty();
+        if is_outdated || !self.pace.dispatch(now, self.interval(now, &entry.cost)) {
             return Dispatch::Crowded;
         }
         entry.phase = Phase::Dispatched { at: now };
+        entry.sent = now;
+        let moment = self.wall.now(now);
+        let provisional = moment + self.timing.max_skew;
+        entry.wall = provisional.wall;
         for window in &mut self.windows {
             let amount = entry.cost.of(window.limit().meter());
-            window.dispatch(now, amount, &self.timing);
+            window.dispatch(moment, provisional, amount, self.timing.anchor);
         }
         entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
         Dispatch::Now
@@ -226,15 +403,32 @@ impl SchedulingStrategy for Proactive {
         let Phase::Dispatched { at } = entry.phase else {
             return;
         };
+        self.end_probe(entry);
+        self.probe.answered(at);
+        let bound = at + self.timing.max_skew;
         let anchor = match self.timing.anchor {
-            Anchor::Bounded => now.min(at + self.timing.max_skew),
+            Anchor::Bounded => now.min(bound),
             Anchor::Answer => now,
         };
         entry.phase = Phase::Answered { anchor };
+        if entry.is_unmetered {
+            return;
+        }
+        let moment = self.wall.now(now);
+        let provisional = Moment {
+            time: bound,
+            wall: entry.wall,
+        };
+        let anchor = self.wall.at(anchor);
         for window in &mut self.windows {
             let amount = entry.cost.of(window.limit().meter());
-            window.answer(now, at, anchor, amount, &self.timing);
+            window.answer(moment, provisional, anchor, amount, self.timing.anchor);
+            window.agree();
         }
+        entry.wall = match self.timing.anchor {
+            Anchor::Bounded => entry.wall.max(anchor.wall),
+            Anchor::Answer => anchor.wall,
+        };
     }
 
     fn settle(&mut self, now: Timestamp, mut entry: Entry, settlement: Settlement) {
@@ -254,80 +448,104 @@ impl SchedulingStrategy for Proactive {
             }
             Settlement::Abandoned => settlement,
         };
+        self.end_probe(&mut entry);
+        if entry.is_unmetered {
+            return;
+        }
+        let moment = self.wall.now(now);
+        let anchor = Moment {
+            time: match entry.phase {
+                Phase::Answered { anchor } => anchor,
+                Phase::Dispatched { .. } | Phase::Reserved => now,
+            },
+            wall: entry.wall,
+        };
         for window in &mut self.windows {
             let reserved = entry.cost.of(window.limit().meter());
-            window.settle(now, entry.phase, reserved, &settlement, &self.timing);
+            window.settle(
+                moment,
+                entry.phase,
+                anchor,
+                reserved,
+                &settlement,
+                &self.timing,
+            );
         }
     }
 
-    fn release(&mut self, _now: Timestamp, entry: Entry) {
+    fn release(&mut self, now: Timestamp, mut entry: Entry) {
         if entry.phase != Phase::Reserved {
             debug_assert!(false, "released a request that was sent");
             return;
         }
-        for window in &mut self.windows {
-            window.unhold(entry.cost.of(window.limit().meter()));
-        }
-        self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
-        self.pace.ungrant();
-    }
-
-    /// A number below the configured one is believed at once, and given up for a higher one again,
-    /// up to the configured one. What is used beyond all that may be ours is somebody else's, and
-    /// counts until the next report or until a window has passed.
-    ///
-    /// A number that belongs to another window than ours, as a daily limit reported where only the
-    /// minute is configured, is ignored: it is known by its reset.
-    fn reported(&mut self, now: Timestamp, entry: &Entry, reports: &[ReportedLimit]) {
-        let granted = self.granted;
-        for index in 0..self.windows.len() {
-            let limit = self.windows[index].limit();
-            let is_narrowest = self.narrowest(limit.meter()) == Some(index);
-            let is_only = self.on_meter(limit.meter()).count() == 1;
-            let concerns = |report: &&ReportedLimit| {
-                report.meter == limit.meter()
-                    && match (report.limit, report.reset) {
-                        // Zero is how some gateways say that they have no number.
-                        (None | Some(0), _) => false,
-                        (Some(amount), _) if amount == limit.amount() => true,
-                        (Some(amount), _) if self.has_limit_of(limit.meter(), amount) => false,
-                        (Some(_), Some(reset)) => is_narrowest && reset <= limit.window(),
-                        (Some(_), None) => is_only,
-                    }
-            };
-            // An answer may speak of several limits on one meter, as a project's beside its
-            // organisation's: the tightest is in force.
-            let Some(report) = reports
-                .iter()
-                .filter(concerns)
-                .min_by_key(|report| report.limit)
-            else {
-                continue;
-            };
-            let amount = report.limit.unwrap_or(limit.amount());
-            let window = &mut self.windows[index];
-            window.report_amount(now, amount);
-            if let (Some(remaining), true) = (report.remaining, is_narrowest) {
-                let ours = entry.mark.zip(granted, u64::wrapping_add).of(limit.meter());
-                let used = amount.saturating_sub(remaining);
-                window.set_others(now, used.saturating_sub(ours), report.reset);
+        self.end_probe(&mut entry);
+        if !entry.is_unmetered {
+            for window in &mut self.windows {
+                window.unhold(entry.cost.of(window.limit().meter()));
             }
         }
-        self.respace();
+        self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
+        self.pace.ungrant(self.interval(now, &entry.cost));
+    }
+
+    /// A number below the configured one is believed at once, for a window's length or 300 s; a
+    /// higher one only where that was [asked for](Self::following_raises). What is used beyond all
+    /// that may be ours is somebody else's. It is taken to go on growing as it did, and counts until
+    /// the next report, or until it has expired; then one request goes first to find out.
+    ///
+    /// A number that belongs to another window than ours is ignored.
+    fn reported(&mut self, now: Timestamp, entry: &mut Entry, reports: &[ReportedLimit]) {
+        let moment = self.wall.now(now);
+        self.discover(moment, entry, reports);
+        self.correct(moment, entry, reports);
+        for window in &mut self.windows {
+            window.forget_stale(now);
+        }
+    }
+
+    fn throttled(&mut self, now: Timestamp, entry: &Entry, meter: Option<Meter>) {
+        if entry.phase == Phase::Reserved {
+            return;
+        }
+        let fullest = self.windows.iter().map(Window::fullness).max();
+        for window in &mut self.windows {
+            let is_it = match meter {
+                Some(meter) => window.limit().meter() == meter,
+                None => Some(window.fullness()) == fullest,
+            };
+            if is_it {
+                window.widen(now, entry.sent);
+            }
+        }
+    }
+
+    fn paused(&mut self, _now: Timestamp, until: Timestamp) {
+        self.probe.pause(until);
+        let window = self
+            .windows
+            .iter()
+            .map(|window| window.limit().window())
+            .filter(|window| *window <= LONGEST_PACED_WINDOW)
+            .max();
+        self.respaced_until = self
+            .respaced_until
+            .max(until + window.unwrap_or(Duration::ZERO));
     }
 
     fn earliest(&mut self, now: Timestamp, cost: &Cost) -> Timestamp {
+        let moment = self.wall.now(now);
         let (charge, timing) = (self.charge, &self.timing);
         self.windows.iter_mut().fold(now, |latest, window| {
             let amount = cost.of(window.limit().meter());
-            latest.max(window.earliest(now, amount, charge, timing))
+            latest.max(window.earliest(moment, amount, charge, timing))
         })
     }
 
     fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {
+        let moment = self.wall.now(now);
         self.windows
             .iter_mut()
-            .map(|window| window.status(now))
+            .map(|window| window.status(moment, &self.timing))
             .collect()
     }
 }

@@ -9,7 +9,7 @@ use crate::tier::{Limit, Meter};
 pub(super) const TICK: Duration = Duration::from_millis(2);
 
 /// Windows up to this length are paced. Pacing a daily limit would spread it over the day.
-const LONGEST_PACED_WINDOW: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_PACED_WINDOW: Duration = Duration::from_secs(60);
 
 /// The least time between two dispatches of one pool.
 ///
@@ -87,32 +87,38 @@ impl Pace {
         self.next_grant.max(self.crowded_until)
     }
 
-    pub(super) fn grant(&mut self, now: Timestamp) {
-        self.next_grant = self.slot_after(self.next_grant(), now);
+    /// The interval between two requests, if nothing asks for a longer one.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Grants a request that is to be followed by nothing for `interval`.
+    pub(super) fn grant(&mut self, now: Timestamp, interval: Duration) {
+        self.next_grant = slot_after(self.next_grant(), now, interval);
     }
 
     /// A grant that was not used leaves its place to the next one.
-    pub(super) fn ungrant(&mut self) {
-        self.next_grant = self.next_grant.saturating_sub(self.interval);
+    pub(super) fn ungrant(&mut self, interval: Duration) {
+        self.next_grant = self.next_grant.saturating_sub(interval);
     }
 
     /// Takes the slot for a dispatch, if one is free.
     ///
     /// If none is, grants have run ahead of dispatches: the next one waits for one that is.
-    pub(super) fn dispatch(&mut self, now: Timestamp) -> bool {
+    pub(super) fn dispatch(&mut self, now: Timestamp, interval: Duration) -> bool {
         let free = self.next_dispatch <= now;
         if free {
-            self.next_dispatch = self.slot_after(self.next_dispatch, now);
+            self.next_dispatch = slot_after(self.next_dispatch, now, interval);
         } else {
             self.crowded_until = self.next_dispatch;
         }
         free
     }
+}
 
-    /// The slot after the one taken at `now`, which may be up to a tick late.
-    fn slot_after(&self, next: Timestamp, now: Timestamp) -> Timestamp {
-        next.max(now.saturating_sub(TICK)) + self.interval
-    }
+/// The slot after the one taken at `now`, which may be up to a tick late.
+fn slot_after(next: Timestamp, now: Timestamp, interval: Duration) -> Timestamp {
+    next.max(now.saturating_sub(TICK)) + interval
 }
 
 #[cfg(test)]
@@ -141,19 +147,19 @@ mod tests {
     #[test]
     fn time_that_has_passed_counts_but_does_not_pile_up() {
         let mut pace = Pace::new(SECOND);
-        assert!(pace.dispatch(at(0)));
-        assert!(!pace.dispatch(at(999)));
-        assert!(pace.dispatch(at(10_000)));
-        assert!(!pace.dispatch(at(10_997)));
-        assert!(pace.dispatch(at(10_998)), "one tick is forgiven");
+        assert!(pace.dispatch(at(0), SECOND));
+        assert!(!pace.dispatch(at(999), SECOND));
+        assert!(pace.dispatch(at(10_000), SECOND));
+        assert!(!pace.dispatch(at(10_997), SECOND));
+        assert!(pace.dispatch(at(10_998), SECOND), "one tick is forgiven");
     }
 
     #[test]
     fn lateness_within_a_tick_does_not_add_up() {
         let mut pace = Pace::new(SECOND);
         for n in 0..100 {
-            assert!(pace.dispatch(at(n * 1000 + 1)));
-            assert!(!pace.dispatch(at(n * 1000 + 999)));
+            assert!(pace.dispatch(at(n * 1000 + 1), SECOND));
+            assert!(!pace.dispatch(at(n * 1000 + 999), SECOND));
         }
     }
 
@@ -163,8 +169,8 @@ mod tests {
         for n in 0..100 {
             let granted = at(n * 1000);
             assert!(pace.next_grant() <= granted);
-            pace.grant(granted);
-            assert!(pace.dispatch(granted + Duration::from_millis(700)));
+            pace.grant(granted, SECOND);
+            assert!(pace.dispatch(granted + Duration::from_millis(700), SECOND));
         }
     }
 
@@ -172,17 +178,17 @@ mod tests {
     fn grants_used_together_are_sent_one_by_one() {
         let mut pace = Pace::new(SECOND);
         for n in 0..3 {
-            pace.grant(at(n * 1000));
+            pace.grant(at(n * 1000), SECOND);
         }
-        assert!(pace.dispatch(at(5000)));
+        assert!(pace.dispatch(at(5000), SECOND));
         // The other two give their grants back and are granted again, each at its slot.
         for _ in 0..2 {
-            assert!(!pace.dispatch(at(5000)));
-            pace.ungrant();
+            assert!(!pace.dispatch(at(5000), SECOND));
+            pace.ungrant(SECOND);
         }
         assert_eq!(pace.next_grant(), at(5998));
-        pace.grant(at(5998));
-        assert!(pace.dispatch(at(5998)));
+        pace.grant(at(5998), SECOND);
+        assert!(pace.dispatch(at(5998), SECOND));
         assert_eq!(pace.next_grant(), at(6998));
     }
 }

@@ -1,6 +1,8 @@
 use std::fmt;
+use std::time::Duration;
 
 use super::{Cost, Decision, Dispatch, Entry, LimitStatus, ReportedLimit, Settlement, Timestamp};
+use crate::tier::Meter;
 
 /// Decides which request may be sent when, and keeps the account.
 ///
@@ -16,6 +18,14 @@ use super::{Cost, Decision, Dispatch, Entry, LimitStatus, ReportedLimit, Settlem
 /// and every [`Entry`] ends in exactly one `settle` or `release`. [`Proactive`](super::Proactive)
 /// is the strategy this crate is built around; wrap it to observe or to tighten it.
 pub trait SchedulingStrategy: fmt::Debug + Send {
+    /// It is `unix` since 1970 by the wall clock. Told before every other operation if a limit ends
+    /// with a calendar day, and never otherwise.
+    ///
+    /// The default ignores it.
+    fn synchronise(&mut self, now: Timestamp, unix: Duration) {
+        let _ = (now, unix);
+    }
+
     /// Whether a request of this cost may be reserved now. Takes nothing.
     fn decide(&mut self, now: Timestamp, cost: &Cost) -> Decision;
 
@@ -38,11 +48,27 @@ pub trait SchedulingStrategy: fmt::Debug + Send {
     /// Ends an entry that was never dispatched: it costs nothing.
     fn release(&mut self, now: Timestamp, entry: Entry);
 
-    /// The answer to `entry`, which is dispatched, said this of the provider's limits.
+    /// The answer to `entry`, which has just been [answered](Self::answer), said this of the
+    /// provider's limits: nothing, if `reports` is empty.
     ///
     /// The default ignores it.
-    fn reported(&mut self, now: Timestamp, entry: &Entry, reports: &[ReportedLimit]) {
+    fn reported(&mut self, now: Timestamp, entry: &mut Entry, reports: &[ReportedLimit]) {
         let _ = (now, entry, reports);
+    }
+
+    /// The provider refused `entry` for its rate limit on `meter`, if it said on which.
+    ///
+    /// The default ignores it.
+    fn throttled(&mut self, now: Timestamp, entry: &Entry, meter: Option<Meter>) {
+        let _ = (now, entry, meter);
+    }
+
+    /// Nobody is admitted before `until`: the provider asked for a pause. The pool sees to that; the
+    /// strategy may choose how to begin again.
+    ///
+    /// The default ignores it.
+    fn paused(&mut self, now: Timestamp, until: Timestamp) {
+        let _ = (now, until);
     }
 
     /// A time before which a request of `cost` is certainly not admitted, whatever is answered,

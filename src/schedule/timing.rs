@@ -34,6 +34,9 @@ pub struct Timing {
     /// How long a provider may go on generating, and charging, after its client dropped the body.
     /// Default 60 s.
     pub max_generation: Duration,
+    /// How far the provider's clock and this machine's may be apart, for limits per calendar day.
+    /// Default 2 s.
+    pub clock_skew: Duration,
     /// With [`Anchor::Answer`], how long after a request ended without a head the server may still
     /// count it. Default 60 s.
     pub max_unanswered: Duration,
@@ -46,6 +49,7 @@ impl Default for Timing {
             max_skew: Duration::from_millis(500),
             settle_skew: Duration::from_millis(100),
             max_generation: Duration::from_secs(60),
+            clock_skew: Duration::from_secs(2),
             max_unanswered: Duration::from_secs(60),
         }
     }

@@ -1,10 +1,14 @@
 use std::time::Duration;
 
+use super::horizon::Horizon;
 use super::log::ExpiringLog;
-use super::{Anchor, LimitStatus, Oversize, Phase, Settlement, Timestamp, Timing};
-use crate::tier::{Charge, Limit, Meter};
+use super::moment::Moment;
+use super::others::{Others, Reading};
+use super::widening::Widening;
+use super::{Anchor, LimitStatus, Oversize, Phase, ReportedLimit, Settlement, Timestamp, Timing};
+use crate::tier::{Charge, Limit, Margin, Meter};
 
-/// How long a number below the configured one is believed at most.
+/// How long a number other than the configured one is believed at most.
 const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 
 /// What one limit counts.
@@ -15,22 +19,18 @@ const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 pub(super) struct Window {
     limit: Limit,
     counted: Counted,
-    /// The amount in force: the configured one, or a lower one the provider reported.
+    /// The amount in force: the configured one, or another one the provider reported.
     amount: u64,
     effective: u64,
     /// Until when a reported amount is believed. No report may stop a client for good: it would
     /// never see another.
-    lowered_until: Timestamp,
+    believed_until: Timestamp,
+    widening: Option<Widening>,
     held: u64,
+    /// By the clock of the horizon.
     log: ExpiringLog,
+    horizon: Horizon,
     others: Others,
-}
-
-/// What somebody else uses on the same key, as the provider last let us see.
-#[derive(Debug)]
-struct Others {
-    amount: u64,
-    until: Timestamp,
 }
 
 /// By when the server has certainly counted a request against a limit.
@@ -51,8 +51,20 @@ pub(super) enum Fit {
     Never(Oversize),
 }
 
+/// What is known of ours when the provider counted the request whose answer reports on a limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ours {
+    /// When the request was sent, and by when it was counted.
+    pub(super) sent: Timestamp,
+    pub(super) anchor: Timestamp,
+    /// What was counted here then, and all that was granted since.
+    pub(super) most: u64,
+    /// The request itself.
+    pub(super) own: u64,
+}
+
 impl Window {
-    pub(super) fn new(limit: Limit, charge: Charge) -> Self {
+    pub(super) fn new(limit: Limit, charge: Charge, timing: &Timing) -> Self {
         let counted = match (limit.meter(), charge) {
             (Meter::Concurrent, _) => Counted::End,
             (Meter::Requests | Meter::InputTokens, _) | (_, Charge::Reserved) => Counted::Head,
@@ -63,14 +75,21 @@ impl Window {
             counted,
             amount: limit.amount(),
             effective: limit.effective(),
-            lowered_until: Timestamp::ZERO,
+            believed_until: Timestamp::ZERO,
+            widening: None,
             held: 0,
             log: ExpiringLog::new(limit.window()),
-            others: Others {
-                amount: 0,
-                until: Timestamp::ZERO,
-            },
+            horizon: Horizon::of(&limit, timing.clock_skew),
+            others: Others::default(),
         }
+    }
+
+    pub(super) fn set_timing(&mut self, timing: &Timing) {
+        self.horizon.set_clock_skew(timing.clock_skew);
+    }
+
+    pub(super) fn adapt(&mut self, widest: Margin) {
+        self.widening = (self.limit.meter() != Meter::Concurrent).then(|| Widening::new(widest));
     }
 
     pub(super) fn limit(&self) -> Limit {
@@ -87,75 +106,100 @@ impl Window {
         self.held.saturating_add(self.log.total())
     }
 
-    fn used(&self) -> u64 {
-        self.ours().saturating_add(self.others.amount)
+    fn used(&self, now: Moment, timing: &Timing) -> u64 {
+        self.ours()
+            .saturating_add(self.others.at(now.time, timing.max_skew))
     }
 
-    /// A gauge, not a sum: each report replaces the one before.
-    /// It lasts until the limit is full again, as the provider said, at most a window's length.
-    pub(super) fn set_others(&mut self, now: Timestamp, amount: u64, reset: Option<Duration>) {
-        let window = self.limit.window();
-        self.others = Others {
-            amount,
-            until: now + reset.map_or(window, |reset| reset.min(window)),
-        };
+    /// How full it is, of what is in force, in thousandths.
+    pub(super) fn fullness(&self) -> u64 {
+        let thousandths = u128::from(self.ours()) * 1000 / u128::from(self.effective.max(1));
+        u64::try_from(thousandths).unwrap_or(u64::MAX)
     }
 
-    /// Whether a number below the configured one is believed.
-    pub(super) fn is_lowered(&self) -> bool {
-        self.amount < self.limit.amount()
+    /// Whether a number other than the configured one is in force.
+    pub(super) fn is_corrected(&self) -> bool {
+        self.effective != self.limit.effective()
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        self.log.expire(now);
-        if self.others.until <= now {
-            self.others.amount = 0;
+    /// Whether what is known of others is too old to say anything.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        self.others.is_stale(now)
+    }
+
+    /// The provider answered and did not tell what is used.
+    pub(super) fn forget_stale(&mut self, now: Timestamp) {
+        if self.is_stale(now) {
+            self.others.forget();
         }
-        if self.is_lowered() && self.lowered_until <= now {
+    }
+
+    /// The most that can be in force, were it not for [`Widening`].
+    fn ceiling(&self) -> u64 {
+        self.limit.effective_of(self.amount)
+    }
+
+    fn correct(&mut self) {
+        let extra = self.widening.as_ref().map_or(0, Widening::extra);
+        let ceiling = self.ceiling();
+        self.effective = ceiling.saturating_sub(extra).max(1).min(ceiling);
+    }
+
+    pub(super) fn expire(&mut self, now: Moment) {
+        self.log.expire(self.horizon.on_clock(now));
+        if self.amount != self.limit.amount() && self.believed_until <= now.time {
             self.amount = self.limit.amount();
-            self.effective = self.limit.effective();
+            self.correct();
+        }
+        if let Some(widening) = &mut self.widening {
+            if widening.relax(now.time, &self.limit) {
+                self.correct();
+            }
         }
     }
 
-    pub(super) fn fits(&mut self, now: Timestamp, amount: u64) -> Fit {
+    pub(super) fn fits(&mut self, now: Moment, amount: u64, timing: &Timing) -> Fit {
         if amount > self.effective {
             self.expire(now);
         }
-        if amount > self.effective {
+        let ceiling = self.ceiling();
+        if amount > ceiling {
             let effective = self.limit.effective();
             return if amount > effective {
                 Fit::Never(Oversize {
                     limit: self.limit,
-                    effective,
+                    effective: effective.max(ceiling),
                     requested: amount,
                 })
             } else {
-                Fit::Later(Some(self.lowered_until))
+                Fit::Later(Some(self.believed_until))
             };
         }
-        let room = self.effective - amount;
-        if self.used() <= room {
+        // What fits only within a widened margin may go when nothing else is under way.
+        let room = self.effective.max(amount) - amount;
+        if self.used(now, timing) <= room {
             return Fit::Yes;
         }
         self.expire(now);
-        match self.used().checked_sub(room) {
+        match self.used(now, timing).checked_sub(room) {
             None | Some(0) => Fit::Yes,
-            Some(excess) => Fit::Later(self.frees(excess)),
+            Some(excess) => Fit::Later(self.frees(now, excess, timing)),
         }
     }
 
     /// When `excess` units stop counting by themselves.
-    fn frees(&self, excess: u64) -> Option<Timestamp> {
-        let with_others = self.log.frees(excess);
-        if self.others.amount == 0 {
+    fn frees(&self, now: Moment, excess: u64, timing: &Timing) -> Option<Timestamp> {
+        let of_ours = |excess| {
+            let frees = self.log.frees(excess)?;
+            Some(self.horizon.time_of(now, frees))
+        };
+        let with_others = of_ours(excess);
+        let Some(until) = self.others.until(now.time) else {
             return with_others;
-        }
-        let without = match excess.saturating_sub(self.others.amount) {
-            0 => Some(self.others.until),
-            excess => self
-                .log
-                .frees(excess)
-                .map(|frees| frees.max(self.others.until)),
+        };
+        let without = match excess.saturating_sub(self.others.at(now.time, timing.max_skew)) {
+            0 => Some(until),
+            excess => of_ours(excess).map(|frees| frees.max(until)),
         };
         [with_others, without].into_iter().flatten().min()
     }
@@ -168,32 +212,42 @@ impl Window {
         self.held = self.held.saturating_sub(amount);
     }
 
-    pub(super) fn dispatch(&mut self, now: Timestamp, amount: u64, timing: &Timing) {
-        if self.counted == Counted::Head && timing.anchor == Anchor::Bounded {
+    /// It was sent, and will be counted by `provisional` at the latest.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Moment,
+        provisional: Moment,
+        amount: u64,
+        anchor: Anchor,
+    ) {
+        if self.counted == Counted::Head && anchor == Anchor::Bounded {
             self.unhold(amount);
-            self.log_from(now, now + timing.max_skew, amount);
+            self.log_from(now, provisional, amount);
         }
     }
 
-    /// The head of a request sent at `dispatched` arrived at `now`, and its window runs from
-    /// `anchor`.
+    /// Its head arrived, and it was counted by `anchor`, where `provisional` was believed so far.
     pub(super) fn answer(
         &mut self,
-        now: Timestamp,
-        dispatched: Timestamp,
-        anchor: Timestamp,
+        now: Moment,
+        provisional: Moment,
+        anchor: Moment,
         amount: u64,
-        timing: &Timing,
+        anchored_at: Anchor,
     ) {
-        match (self.counted, timing.anchor) {
+        match (self.counted, anchored_at) {
             (Counted::End, _) => {}
             (Counted::Head, Anchor::Answer) => {
                 self.unhold(amount);
                 self.log_from(now, anchor, amount);
             }
             (Counted::Head, Anchor::Bounded) => {
-                let provisional = dispatched + timing.max_skew;
-                if anchor < provisional {
+                let moves = match self.horizon {
+                    Horizon::Sliding(_) => anchor.time < provisional.time,
+                    // Only if the wall clock leapt meanwhile: then it may have been counted after.
+                    Horizon::Day(_) => anchor.wall > provisional.wall,
+                };
+                if moves {
                     self.unlog_from(now, provisional, amount);
                     self.log_from(now, anchor, amount);
                 }
@@ -201,10 +255,12 @@ impl Window {
         }
     }
 
+    /// It ended in `phase`; where that is answered, it was counted by `anchor`.
     pub(super) fn settle(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         phase: Phase,
+        anchor: Moment,
         reserved: u64,
         settlement: &Settlement,
         timing: &Timing,
@@ -220,19 +276,21 @@ impl Window {
                     Some(charged) => self.log_from(now, now + timing.settle_skew, charged),
                     None => {
                         let counted = match self.limit.meter() {
-                            Meter::Concurrent => now + timing.max_skew,
-                            _ => now + timing.max_generation,
+                            Meter::Concurrent => timing.max_skew,
+                            _ => timing.max_generation,
                         };
                         // It may not even have arrived yet.
                         let arrived = match phase {
-                            Phase::Dispatched { at } => at + timing.max_skew,
-                            Phase::Reserved | Phase::Answered { .. } => now,
+                            Phase::Dispatched { at } => {
+                                (at + timing.max_skew).saturating_since(now.time)
+                            }
+                            Phase::Reserved | Phase::Answered { .. } => Duration::ZERO,
                         };
-                        self.log_from(now, counted.max(arrived), reserved);
+                        self.log_from(now, now + counted.max(arrived), reserved);
                     }
                 }
             }
-            (Counted::Head, Phase::Answered { anchor }) => {
+            (Counted::Head, Phase::Answered { .. }) => {
                 let charged = charged.unwrap_or(reserved);
                 if charged < reserved {
                     self.unlog_from(now, anchor, reserved - charged);
@@ -251,33 +309,115 @@ impl Window {
         }
     }
 
-    fn log_from(&mut self, now: Timestamp, from: Timestamp, amount: u64) {
-        let expires = from + self.limit.window();
+    fn log_from(&mut self, now: Moment, from: Moment, amount: u64) {
+        let expires = self.horizon.after(from);
+        let now = self.horizon.on_clock(now);
         if expires > now {
             self.log.expire(now);
             self.log.add(expires, amount);
         }
     }
 
-    fn unlog_from(&mut self, now: Timestamp, from: Timestamp, amount: u64) {
-        let expires = from + self.limit.window();
-        if expires > now {
+    fn unlog_from(&mut self, now: Moment, from: Moment, amount: u64) {
+        let expires = self.horizon.after(from);
+        if expires > self.horizon.on_clock(now) {
             self.log.take_back(expires, amount);
         }
     }
 
     /// The provider's own number: believed at once when lower, for a window's length or five
-    /// minutes, and never above the configured one.
-    pub(super) fn report_amount(&mut self, now: Timestamp, amount: u64) {
-        self.amount = amount.min(self.limit.amount());
-        self.effective = self.limit.effective_of(self.amount);
-        self.lowered_until = now + self.limit.window().min(LONGEST_BELIEVED);
+    /// minutes, and above the configured one only if `raises`.
+    pub(super) fn report_amount(&mut self, now: Timestamp, amount: u64, raises: bool) {
+        self.amount = match raises {
+            true => amount,
+            false => amount.min(self.limit.amount()),
+        };
+        self.believed_until = now + self.limit.window().min(LONGEST_BELIEVED);
+        self.correct();
+    }
+
+    /// The provider's own account of what is used.
+    pub(super) fn report_remaining(
+        &mut self,
+        now: Moment,
+        report: &ReportedLimit,
+        remaining: u64,
+        ours: Ours,
+        timing: &Timing,
+    ) {
+        let rounding = report.rounded_to.saturating_sub(1);
+        let amount = report.limit.unwrap_or(self.amount);
+        let used = amount.saturating_sub(remaining);
+        let reading = Reading {
+            least: used
+                .saturating_sub(rounding)
+                .saturating_sub(self.most_counted(&ours, timing)),
+            most: used
+                .saturating_add(rounding)
+                .min(amount)
+                .saturating_sub(self.least_counted(now, &ours, timing)),
+        };
+        let window = self.limit.window();
+        let reset = report.reset.map_or(window, |reset| reset.min(window));
+        self.others
+            .observe(now.time, ours.sent, reading, reset, window);
+        let over = used.saturating_sub(rounding) > self.effective;
+        if over {
+            self.widen(now.time, ours.sent);
+        }
+    }
+
+    /// All of ours that the provider may have counted when it counted the request.
+    ///
+    /// What was sent later than that, by more than the network can make up for, it had not.
+    fn most_counted(&self, ours: &Ours, timing: &Timing) -> u64 {
+        match (&self.horizon, self.counted, timing.anchor) {
+            (Horizon::Sliding(window), Counted::Head, Anchor::Bounded) => {
+                let later = ours.sent + timing.max_skew + timing.max_skew + *window;
+                ours.most.saturating_sub(self.log.total_after(later))
+            }
+            _ => ours.most,
+        }
+        .max(ours.own)
+    }
+
+    /// All of ours that it certainly had counted, and not forgotten.
+    fn least_counted(&self, now: Moment, ours: &Ours, timing: &Timing) -> u64 {
+        let Horizon::Sliding(window) = &self.horizon else {
+            return self.most_counted(ours, timing);
+        };
+        // What it counted as early as it could have it may have forgotten by now.
+        let gone = self.log.total_until(now.time + timing.max_skew);
+        let newer = self.log.total_after(ours.sent + *window);
+        self.log
+            .total()
+            .saturating_sub(gone)
+            .saturating_sub(newer)
+            .saturating_add(match self.counted {
+                Counted::Head if ours.anchor <= ours.sent => 0,
+                Counted::Head | Counted::End => ours.own,
+            })
+    }
+
+    /// The provider refused a request, sent at `sent`, that was within what is in force.
+    pub(super) fn widen(&mut self, now: Timestamp, sent: Timestamp) {
+        if let Some(widening) = &mut self.widening {
+            widening.widen(now, sent, &self.limit, self.amount);
+            self.correct();
+        }
+    }
+
+    /// A request was answered.
+    pub(super) fn agree(&mut self) {
+        if let Some(widening) = &mut self.widening {
+            widening.agree();
+        }
     }
 
     /// A time before which `amount` certainly does not fit.
     pub(super) fn earliest(
         &mut self,
-        now: Timestamp,
+        now: Moment,
         amount: u64,
         charge: Charge,
         timing: &Timing,
@@ -291,22 +431,34 @@ impl Window {
                 timing.max_skew,
             ),
         };
-        self.log.expire(now);
-        let excess = (self.log.total().saturating_add(amount)).saturating_sub(self.effective);
-        match self.log.frees(excess) {
-            Some(frees) if certain && excess > 0 => frees.saturating_sub(sooner).max(now),
-            _ => now,
+        self.log.expire(self.horizon.on_clock(now));
+        let excess = (self.log.total().saturating_add(amount)).saturating_sub(self.ceiling());
+        let frees = match self.log.frees(excess) {
+            Some(frees) if certain && excess > 0 => self
+                .horizon
+                .time_of(now, frees)
+                .saturating_sub(sooner)
+                .max(now.time),
+            _ => now.time,
+        };
+        match self.amount < self.limit.amount() {
+            true => frees.min(self.believed_until.max(now.time)),
+            false => frees,
         }
     }
 
-    pub(super) fn status(&mut self, now: Timestamp) -> LimitStatus {
+    pub(super) fn status(&mut self, now: Moment, timing: &Timing) -> LimitStatus {
         self.expire(now);
         LimitStatus {
             limit: self.limit,
-            used: self.used(),
-            others: self.others.amount,
+            amount: self.amount,
+            used: self.used(now, timing),
+            others: self.others.at(now.time, timing.max_skew),
             effective: self.effective,
-            frees_at: self.log.next_expiry(),
+            frees_at: self
+                .log
+                .next_expiry()
+                .map(|frees| self.horizon.time_of(now, frees)),
         }
     }
 }

@@ -140,8 +140,11 @@ impl TierBuilder {
 fn check_limits(limits: &[Limit]) -> Result<(), TierError> {
     for (index, limit) in limits.iter().enumerate() {
         limit.check()?;
-        let same =
-            |other: &&Limit| other.meter() == limit.meter() && other.window() == limit.window();
+        let same = |other: &&Limit| {
+            other.meter() == limit.meter()
+                && other.window() == limit.window()
+                && other.reset_zone() == limit.reset_zone()
+        };
         if let Some(earlier) = limits[..index].iter().find(same) {
             return Err(TierError::DuplicateLimit {
                 first: *earlier,

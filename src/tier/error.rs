@@ -64,6 +64,17 @@ pub enum TierError {
         /// The limit, without the window.
         limit: Limit,
     },
+    /// There is no time zone of this name in the IANA database.
+    UnknownZone {
+        /// What was asked for.
+        name: String,
+    },
+    /// A limit that begins anew with a calendar day is not one per day. Only the serialized form can
+    /// say so.
+    NotADay {
+        /// The limit, without its time zone.
+        limit: Limit,
+    },
     /// Two limits count the same thing over the same window.
     DuplicateLimit {
         /// The earlier one.
@@ -128,6 +139,13 @@ impl fmt::Display for TierError {
             Self::UnexpectedWindow { limit } => {
                 write!(f, "a limit of {limit} has no window")
             }
+            Self::UnknownZone { name } => {
+                write!(f, "{name:?} is no time zone of the IANA database")
+            }
+            Self::NotADay { limit } => write!(
+                f,
+                "only a limit per day begins anew with the day of a time zone, not one of {limit}"
+            ),
             Self::DuplicateLimit { first, second } => write!(
                 f,
                 "{first} and {second} limit the same thing over the same window"

@@ -4,7 +4,7 @@ mod serialized;
 use std::fmt;
 use std::time::Duration;
 
-use super::{Meter, TierError};
+use super::{Meter, TierError, Zone};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,7 +25,7 @@ impl Margin {
     /// The default for every windowed limit: never reach N-1, stay at N-2.
     pub const DEFAULT: Self = Self::Units(2);
 
-    fn units_of(self, amount: u64) -> u64 {
+    pub(crate) fn units_of(self, amount: u64) -> u64 {
         match self {
             Self::Units(units) => units,
             Self::Percent(percent) => {
@@ -65,6 +65,7 @@ impl From<u64> for Margin {
 ///
 /// `window_seconds` is a number of seconds, and absent for [`Meter::Concurrent`]. Fractions are exact to
 /// the nanosecond below 24 days. `margin` may be left out for its default.
+/// `reset_zone` is the IANA name of a time zone, for a limit per calendar day.
 /// Reading refuses unknown fields and what [`TierBuilder::build`](super::TierBuilder::build) refuses.
 ///
 /// ```
@@ -98,6 +99,8 @@ pub struct Limit {
     amount: u64,
     /// Zero for a limit on what is in flight, which no passing of time frees.
     window: Duration,
+    /// Where the window is not any interval of its length, but a calendar day in this zone.
+    reset_zone: Option<Zone>,
     margin: Margin,
 }
 
@@ -120,9 +123,17 @@ impl LimitAmount {
         self.per(MINUTE)
     }
 
-    /// Per 24 hours, sliding: not a calendar day.
+    /// Per 24 hours, sliding: not a calendar day. What a sliding day allows a calendar day allows
+    /// too, so this is the safe one where it is not known when a provider begins anew.
     pub const fn per_day(self) -> Limit {
         self.per(DAY)
+    }
+
+    /// Per calendar day: the count begins anew at midnight in this zone.
+    pub const fn per_calendar_day(self, zone: Zone) -> Limit {
+        let mut limit = self.per(DAY);
+        limit.reset_zone = Some(zone);
+        limit
     }
 
     /// Per `window`. A zero window is refused when the tier is built.
@@ -131,6 +142,7 @@ impl LimitAmount {
             meter: self.meter,
             amount: self.amount,
             window,
+            reset_zone: None,
             margin: Margin::DEFAULT,
         }
     }
@@ -177,6 +189,7 @@ impl Limit {
             meter: Meter::Concurrent,
             amount,
             window: Duration::ZERO,
+            reset_zone: None,
             margin: Margin::Units(0),
         }
     }
@@ -198,9 +211,15 @@ impl Limit {
         self.amount
     }
 
-    /// The length of the sliding window; zero for [`Meter::Concurrent`].
+    /// The length of the window: of any interval that long, or of a calendar day. Zero for
+    /// [`Meter::Concurrent`].
     pub const fn window(&self) -> Duration {
         self.window
+    }
+
+    /// The time zone with whose days the count begins anew; `None` for a sliding window.
+    pub const fn reset_zone(&self) -> Option<Zone> {
+        self.reset_zone
     }
 
     /// Refuses what can never let a request through.
@@ -238,6 +257,10 @@ impl fmt::Display for Limit {
             MINUTE => f.write_str(" per minute"),
             DAY => f.write_str(" per day"),
             window => write!(f, " per {window:?}"),
+        }?;
+        match self.reset_zone {
+            Some(zone) => write!(f, " in {zone}"),
+            None => Ok(()),
         }
     }
 }

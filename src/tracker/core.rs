@@ -242,7 +242,7 @@ impl Core {
                 .into_iter()
                 .find(|status| status.limit == limit)
                 .map(|status| status.used),
-            Cause::Spacing | Cause::Hold | Cause::Line => None,
+            Cause::Spacing | Cause::Hold | Cause::Probe | Cause::Line => None,
         };
         let until = wait.until.unwrap_or(certain);
         Some(Refusal {
@@ -384,9 +384,7 @@ impl Core {
         out: &mut Outbox,
     ) {
         self.strategy.answer(now, entry);
-        if !reports.is_empty() {
-            self.strategy.reported(now, entry, reports);
-        }
+        self.strategy.reported(now, entry, reports);
         self.turn(now, out);
     }
 

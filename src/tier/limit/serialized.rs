@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limit, LimitAmount, Margin, Meter, TierError};
+use super::{DAY, Limit, LimitAmount, Margin, Meter, TierError, Zone};
 
 /// A [`Limit`] as it is written and read: only a limit per window has a window.
 #[derive(Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub(super) struct SerializedLimit {
     amount: u64,
     #[serde(default, with = "seconds", skip_serializing_if = "Option::is_none")]
     window_seconds: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset_zone: Option<Zone>,
     #[serde(default)]
     margin: Option<Margin>,
 }
@@ -22,6 +24,7 @@ impl From<Limit> for SerializedLimit {
             meter: limit.meter,
             amount: limit.amount,
             window_seconds: Some(limit.window).filter(|window| !window.is_zero()),
+            reset_zone: limit.reset_zone,
             margin: Some(limit.margin),
         }
     }
@@ -35,6 +38,7 @@ impl TryFrom<SerializedLimit> for Limit {
             meter,
             amount,
             window_seconds,
+            reset_zone,
             margin,
         } = serialized;
         let window = window_seconds.unwrap_or_default();
@@ -47,6 +51,13 @@ impl TryFrom<SerializedLimit> for Limit {
             meter => LimitAmount { meter, amount }.per(window),
         };
         limit.check()?;
+        let limit = match reset_zone {
+            None => limit,
+            Some(zone) if limit.window == DAY => {
+                LimitAmount { meter, amount }.per_calendar_day(zone)
+            }
+            Some(_) => return Err(TierError::NotADay { limit }),
+        };
         Ok(match margin {
             Some(margin) => limit.margin(margin),
             None => limit,
