@@ -61,7 +61,8 @@ pub use self::zone::Zone;
 ///
 /// A map of all fields. Only `provider`, `model` and `limits` are needed for reading; `pool`, `tier`,
 /// `account`, `charge` and `assumed_output_tokens` default as in [`Tier::builder`], and the same
-/// checks apply. An unlimited tier has to say so with an empty list, and unknown fields are
+/// checks apply. An unlimited tier has to say so with an empty list, one that discovers its limits
+/// with `"discover": true` beside it, and unknown fields are
 /// refused, because a forgotten or misspelt limit would be no limit.
 ///
 /// ```
@@ -93,6 +94,7 @@ pub struct Tier {
     name: String,
     account: Option<String>,
     limits: Vec<Limit>,
+    discovers: bool,
     charge: Charge,
     assumed_output_tokens: u64,
 }
@@ -149,6 +151,34 @@ impl Tier {
         catalogue::lookup(provider, model, tier)
     }
 
+    /// A tier that takes its limits from what the provider reports: no catalogue needed.
+    ///
+    /// It begins with a single request. From the headers of its answer come the limits, each with
+    /// the usual margin, and from then on whatever the provider reports is in force, lower or
+    /// higher. As long as no answer has told any limit, requests go one at a time: each waits for the
+    /// head of the answer before it, at most 60 s. A provider that never reports limits (Gemini, for
+    /// one) is better described by [`Tier::builder`].
+    ///
+    /// It stands for any model of the provider, on one budget. Where models have limits of their own,
+    /// name the model: `Tier::builder(provider, model).discover()`.
+    ///
+    /// ```
+    /// use proactive_rate_limit::Tier;
+    ///
+    /// let tier = Tier::discover("groq")?;
+    /// assert_eq!(tier.to_string(), "groq/any@discovered");
+    /// assert!(tier.discovers_limits());
+    /// # Ok::<(), proactive_rate_limit::TierError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TierError::EmptyName`] and [`TierError::Separator`] as in
+    /// [`TierBuilder::build`](TierBuilder::build).
+    pub fn discover(provider: impl Into<String>) -> Result<Self, TierError> {
+        Self::builder(provider, "any").discover().build()
+    }
+
     /// Who provides the model, in lower case: `openai`.
     pub fn provider(&self) -> &str {
         &self.provider
@@ -175,7 +205,13 @@ impl Tier {
         self.account.as_deref()
     }
 
-    /// All limits; each has to allow a request. None at all means unlimited.
+    /// Whether the limits are taken from what the provider reports.
+    pub fn discovers_limits(&self) -> bool {
+        self.discovers
+    }
+
+    /// All limits; each has to allow a request. None at all means unlimited, unless they are to be
+    /// [discovered](Self::discovers_limits).
     pub fn limits(&self) -> &[Limit] {
         &self.limits
     }

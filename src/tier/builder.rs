@@ -3,6 +3,9 @@ use super::{Charge, Limit, Tier, TierError, text};
 /// The name of a tier that was not given one.
 const CUSTOM: &str = "custom";
 
+/// The name of a tier whose limits are discovered.
+pub(super) const DISCOVERED: &str = "discovered";
+
 /// Builds a [`Tier`] of your own; started by [`Tier::builder`].
 ///
 /// ```
@@ -30,9 +33,10 @@ pub struct TierBuilder {
     provider: String,
     model: String,
     pool: Option<String>,
-    tier: String,
+    tier: Option<String>,
     account: Option<String>,
     limits: Vec<Limit>,
+    discovers: bool,
     charge: Option<Charge>,
     assumed_output_tokens: u64,
 }
@@ -43,17 +47,18 @@ impl TierBuilder {
             provider,
             model,
             pool: None,
-            tier: CUSTOM.to_owned(),
+            tier: None,
             account: None,
             limits: Vec::new(),
+            discovers: false,
             charge: None,
             assumed_output_tokens: Tier::DEFAULT_ASSUMED_OUTPUT_TOKENS,
         }
     }
 
-    /// Names the tier; `custom` by default.
+    /// Names the tier; `custom` by default, or `discovered`.
     pub fn tier(mut self, name: impl Into<String>) -> Self {
-        self.tier = name.into();
+        self.tier = Some(name.into());
         self
     }
 
@@ -79,6 +84,13 @@ impl TierBuilder {
     /// Adds several limits.
     pub fn limits(mut self, limits: impl IntoIterator<Item = Limit>) -> Self {
         self.limits.extend(limits);
+        self
+    }
+
+    /// Takes the limits from the headers of the first response, in place of stating any: see
+    /// [`Tier::discover`].
+    pub fn discover(mut self) -> Self {
+        self.discovers = true;
         self
     }
 
@@ -108,14 +120,25 @@ impl TierBuilder {
     /// - [`TierError::Separator`] if the provider has a `/` or `#` in it, the model a `#`, or the
     ///   tier an `@` or `#`: its text form could not be read back;
     /// - [`TierError::ZeroAmount`], [`TierError::ZeroWindow`], [`TierError::DuplicateLimit`] for
-    ///   limits that allow nothing or contradict each other.
+    ///   limits that allow nothing or contradict each other;
+    /// - [`TierError::KnownLimits`] for limits beside [`discover`](Self::discover).
     pub fn build(self) -> Result<Tier, TierError> {
         text::check_provider(&self.provider)?;
         text::check_model(&self.model)?;
-        text::check_tier(&self.tier)?;
+        let name = self.tier.unwrap_or_else(|| {
+            match self.discovers {
+                true => DISCOVERED,
+                false => CUSTOM,
+            }
+            .to_owned()
+        });
+        text::check_tier(&name)?;
         let pool = self.pool.unwrap_or_else(|| self.model.clone());
         text::check_pool(&pool)?;
         check_limits(&self.limits)?;
+        if let (true, [known, ..]) = (self.discovers, self.limits.as_slice()) {
+            return Err(TierError::KnownLimits { limit: *known });
+        }
 
         let provider = self.provider.to_ascii_lowercase();
         let tier = Tier {
@@ -125,9 +148,10 @@ impl TierBuilder {
             provider,
             model: self.model,
             pool,
-            name: self.tier,
+            name,
             account: None,
             limits: self.limits,
+            discovers: self.discovers,
             assumed_output_tokens: self.assumed_output_tokens,
         };
         Ok(match self.account {

@@ -75,6 +75,11 @@ pub enum TierError {
         /// The limit, without its time zone.
         limit: Limit,
     },
+    /// A tier that is to discover its limits has one already.
+    KnownLimits {
+        /// The limit.
+        limit: Limit,
+    },
     /// Two limits count the same thing over the same window.
     DuplicateLimit {
         /// The earlier one.
@@ -145,6 +150,10 @@ impl fmt::Display for TierError {
             Self::NotADay { limit } => write!(
                 f,
                 "only a limit per day begins anew with the day of a time zone, not one of {limit}"
+            ),
+            Self::KnownLimits { limit } => write!(
+                f,
+                "a tier either discovers its limits or states them, like {limit}"
             ),
             Self::DuplicateLimit { first, second } => write!(
                 f,

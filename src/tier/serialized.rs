@@ -12,6 +12,8 @@ pub(super) struct SerializedTier {
     tier: Option<String>,
     account: Option<String>,
     limits: Vec<Limit>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    discover: bool,
     charge: Option<Charge>,
     assumed_output_tokens: Option<u64>,
 }
@@ -25,6 +27,7 @@ impl From<Tier> for SerializedTier {
             tier: Some(tier.name),
             account: tier.account,
             limits: tier.limits,
+            discover: tier.discovers,
             charge: Some(tier.charge),
             assumed_output_tokens: Some(tier.assumed_output_tokens),
         }
@@ -37,6 +40,9 @@ impl TryFrom<SerializedTier> for Tier {
     fn try_from(serialized: SerializedTier) -> Result<Self, Self::Error> {
         let mut builder =
             Self::builder(serialized.provider, serialized.model).limits(serialized.limits);
+        if serialized.discover {
+            builder = builder.discover();
+        }
         if let Some(pool) = serialized.pool {
             builder = builder.pool(pool);
         }

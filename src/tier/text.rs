@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::builder::DISCOVERED;
 use super::{Tier, TierError};
 
 impl fmt::Display for Tier {
@@ -19,7 +20,8 @@ impl fmt::Display for Tier {
     }
 }
 
-/// Looks the tier up in the [`catalogue`](super::catalogue), as [`Tier::lookup`] does.
+/// Looks the tier up in the [`catalogue`](super::catalogue), as [`Tier::lookup`] does; the tier
+/// `discovered` is one whose limits are to be [discovered](Tier::discover).
 impl FromStr for Tier {
     type Err = TierError;
 
@@ -33,7 +35,11 @@ impl FromStr for Tier {
         if [provider, model, tier].contains(&"") {
             return Err(malformed());
         }
-        Ok(Self::lookup(provider, model, tier)?.with_account(account))
+        let found = match tier {
+            DISCOVERED => Self::builder(provider, model).discover().build(),
+            tier => Self::lookup(provider, model, tier),
+        };
+        Ok(found?.with_account(account))
     }
 }
 
