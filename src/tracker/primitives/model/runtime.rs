@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex as Unchecked, PoisonError};
+use std::sync::{Arc, Mutex as Unchecked, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use loom::sync::{Condvar, Mutex};
 
+use super::idle::{self, Parker};
 use super::time::{self, Instant};
 
 loom::thread_local! {
@@ -25,9 +27,11 @@ pub struct Handle(Arc<Runtime>);
 pub struct Id(usize);
 
 struct Runtime {
+    haste: Duration,
     state: Mutex<State>,
     changed: Condvar,
-    /// Only ever used by the runtime's own thread, so the checker need not see it.
+    /// Used by the runtime's own thread, and when every other one waits, so the checker need not
+    /// see it.
     timers: Unchecked<Timers>,
 }
 
@@ -37,6 +41,8 @@ struct State {
     phase: Phase,
     /// Whether the runtime's thread waits for a change.
     is_idle: bool,
+    /// Whether everybody waits, for the first timer of this runtime at last.
+    time_is_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,22 +59,36 @@ struct Timers {
     last: u64,
 }
 
+type Spawned = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 struct Task {
     runtime: Handle,
     /// Absent while it is polled, and when it is done. Only used by the runtime's own thread.
-    future: Unchecked<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    future: Unchecked<Option<Spawned>>,
+}
+
+/// What a runtime does next.
+enum Next {
+    Poll(Arc<Task>),
+    Yield,
+    Fire(Instant, Waker),
+    End(Vec<Arc<Task>>),
 }
 
 impl Handle {
     /// A runtime that nobody runs yet.
-    #[allow(clippy::new_without_default, reason = "a runtime is not a value")]
-    pub fn new() -> Self {
+    ///
+    /// It moves the clock on to its first timer when everybody waits, and by no more than `haste`
+    /// at any moment: as if the others had taken that long for what they do.
+    pub fn new(haste: Duration) -> Self {
         Self(Arc::new(Runtime {
+            haste,
             state: Mutex::new(State {
                 tasks: Vec::new(),
                 ready: VecDeque::new(),
                 phase: Phase::Running,
                 is_idle: false,
+                time_is_up: false,
             }),
             changed: Condvar::new(),
             timers: Unchecked::default(),
@@ -83,7 +103,7 @@ impl Handle {
     pub fn current() -> Self {
         CURRENT
             .with(|current| current.borrow().clone())
-            .expect("there is no runtime in this thread")
+            .expect("a runtime was entered")
     }
 
     /// Tells it from others.
@@ -99,7 +119,7 @@ impl Handle {
         result
     }
 
-    /// Blocks this thread until `future` is done, which is polled at first and when it is woken.
+    /// Blocks this thread until `future` is done. It is polled once, and then only when it is woken.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         let parker = Arc::new(Parker::default());
         let waker = Waker::from(Arc::clone(&parker));
@@ -137,12 +157,17 @@ impl Handle {
     ///
     /// When told to [`finish`](Self::finish), if a task is left that nothing will ever wake.
     pub fn run(&self) {
+        idle::add_runtime(self.clone());
         self.enter(|| {
             let mut has_yielded = false;
             loop {
-                match self.next(&mut has_yielded) {
+                match self.next(has_yielded) {
                     Next::Poll(task) => task.poll(),
-                    Next::Yield => loom::thread::yield_now(),
+                    Next::Yield => {
+                        loom::thread::yield_now();
+                        has_yielded = true;
+                        continue;
+                    }
                     Next::Fire(at, waker) => {
                         time::leap(at);
                         waker.wake();
@@ -154,11 +179,13 @@ impl Handle {
                         break;
                     }
                 }
+                has_yielded = false;
             }
         });
+        idle::remove_runtime(self);
     }
 
-    fn next(&self, has_yielded: &mut bool) -> Next {
+    fn next(&self, has_yielded: bool) -> Next {
         let mut state = self.0.state.lock().unwrap();
         loop {
             if state.phase == Phase::ShutDown {
@@ -166,29 +193,49 @@ impl Handle {
                 return Next::End(std::mem::take(&mut state.tasks));
             }
             if let Some(task) = state.ready.pop_front() {
-                *has_yielded = false;
                 return Next::Poll(task);
             }
-            let mut timers = self.timers();
-            if let Some(first) = timers.first() {
-                // The others may run on before the time passes, for as long as the checker likes.
-                if !std::mem::replace(has_yielded, true) {
-                    return Next::Yield;
-                }
-                *has_yielded = false;
-                if let Some((at, waker)) = timers.armed.remove(&first) {
+            let first = self.first_timer();
+            let may_hurry = first.is_some_and(|first| time::until(first) <= self.0.haste);
+            if may_hurry && !has_yielded {
+                return Next::Yield;
+            }
+            if std::mem::take(&mut state.time_is_up) || may_hurry {
+                if let Some((at, waker)) = self.timers().pop_first() {
                     return Next::Fire(at, waker);
                 }
             }
-            drop(timers);
-            if state.phase == Phase::Finishing {
+            if state.phase == Phase::Finishing && first.is_none() {
                 assert_eq!(state.tasks.len(), 0, "tasks that nothing will ever wake");
                 return Next::End(Vec::new());
             }
-            state.is_idle = true;
-            state = self.0.changed.wait(state).unwrap();
-            state.is_idle = false;
+            state = self.wait(state);
         }
+    }
+
+    fn wait<'a>(
+        &self,
+        mut state: loom::sync::MutexGuard<'a, State>,
+    ) -> loom::sync::MutexGuard<'a, State> {
+        match idle::enter() {
+            Some(next) if next.id() == self.id() => {
+                idle::leave();
+                state.time_is_up = true;
+                return state;
+            }
+            Some(next) => next.pass_time(),
+            None => {}
+        }
+        state.is_idle = true;
+        while state.is_idle {
+            state = self.0.changed.wait(state).unwrap();
+        }
+        state
+    }
+
+    /// Everybody waits, for this runtime at last.
+    pub(super) fn pass_time(&self) {
+        self.change(|state| state.time_is_up = true);
     }
 
     /// Lets [`run`](Self::run) end as soon as all tasks have.
@@ -204,38 +251,40 @@ impl Handle {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.state.lock().unwrap();
         let result = change(&mut state);
-        if state.is_idle {
+        if std::mem::take(&mut state.is_idle) {
+            idle::leave();
             self.0.changed.notify_one();
         }
         result
     }
 
-    fn timers(&self) -> std::sync::MutexGuard<'_, Timers> {
+    pub(super) fn first_timer(&self) -> Option<Instant> {
+        self.timers().first().map(|(at, _)| at)
+    }
+
+    fn timers(&self) -> MutexGuard<'_, Timers> {
         self.0.timers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a runtime does next.
-enum Next {
-    Poll(Arc<Task>),
-    Yield,
-    Fire(Instant, Waker),
-    End(Vec<Arc<Task>>),
-}
-
 impl Timers {
-    fn first(&self) -> Option<u64> {
-        let by_time = |(id, (at, _)): (&u64, &(Instant, Waker))| (*at, *id);
-        self.armed.iter().map(by_time).min().map(|(_, id)| id)
+    fn first(&self) -> Option<(Instant, u64)> {
+        self.armed.iter().map(|(id, (at, _))| (*at, *id)).min()
+    }
+
+    fn pop_first(&mut self) -> Option<(Instant, Waker)> {
+        let (_, id) = self.first()?;
+        self.armed.remove(&id)
     }
 }
 
 impl Task {
-    fn take(&self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        self.future
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    fn take(&self) -> Option<Spawned> {
+        self.future().take()
+    }
+
+    fn future(&self) -> MutexGuard<'_, Option<Spawned>> {
+        self.future.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn poll(self: Arc<Self>) {
@@ -244,9 +293,7 @@ impl Task {
         };
         let waker = Waker::from(Arc::clone(&self));
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Pending => {
-                *self.future.lock().unwrap_or_else(PoisonError::into_inner) = Some(future);
-            }
+            Poll::Pending => *self.future() = Some(future),
             Poll::Ready(()) => self
                 .runtime
                 .change(|state| state.tasks.retain(|task| !Arc::ptr_eq(task, &self))),
@@ -284,40 +331,19 @@ impl Timer {
     }
 
     pub(super) fn arm(&self, at: Instant, waker: Waker) {
-        self.runtime.timers().armed.insert(self.id, (at, waker));
+        let old = self.runtime.timers().armed.insert(self.id, (at, waker));
+        drop(old);
     }
 
     pub(super) fn disarm(&self) {
-        self.runtime.timers().armed.remove(&self.id);
+        let old = self.runtime.timers().armed.remove(&self.id);
+        drop(old);
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
         self.disarm();
-    }
-}
-
-/// Lets a thread sleep until it is woken.
-#[derive(Default)]
-struct Parker {
-    is_woken: Mutex<bool>,
-    woken: Condvar,
-}
-
-impl Parker {
-    fn park(&self) {
-        let mut is_woken = self.is_woken.lock().unwrap();
-        while !std::mem::take(&mut *is_woken) {
-            is_woken = self.woken.wait(is_woken).unwrap();
-        }
-    }
-}
-
-impl Wake for Parker {
-    fn wake(self: Arc<Self>) {
-        *self.is_woken.lock().unwrap() = true;
-        self.woken.notify_one();
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::ops::Add;
 use std::pin::Pin;
+use std::sync::{Mutex as Unchecked, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use super::runtime::{Handle, Timer};
 
 loom::lazy_static! {
     static ref NOW: Mutex<Instant> = Mutex::new(Instant(Duration::ZERO));
+
+    // The same, for a look that is no step in the protocol and so need not be checked.
+    static ref LATEST: Unchecked<Instant> = Unchecked::new(Instant(Duration::ZERO));
 }
 
 /// A point in time, counted from the beginning of the execution.
@@ -55,6 +59,16 @@ impl Add<Duration> for Instant {
 pub(super) fn leap(instant: Instant) {
     let mut now = NOW.lock().unwrap();
     *now = now.max(instant);
+    *latest() = *now;
+}
+
+/// How far off `instant` is, asked by the runtime that would move the clock there.
+pub(super) fn until(instant: Instant) -> Duration {
+    instant.saturating_duration_since(*latest())
+}
+
+fn latest() -> MutexGuard<'static, Instant> {
+    LATEST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn sleep_until(deadline: Instant) -> Sleep {
