@@ -22,6 +22,7 @@ mod outbox;
 mod permit;
 mod place;
 mod pool;
+mod primitives;
 mod registry;
 mod reservation;
 mod stats;
@@ -33,6 +34,8 @@ pub(crate) use self::permit::UsageOutcome;
 pub(crate) use self::place::{Place, Sending};
 pub(crate) use self::pool::DEFAULT_MAX_WAIT;
 pub use self::pool::Pool;
+#[cfg(proactive_rate_limit_model)]
+pub use self::primitives::model;
 pub use self::registry::RateLimitTracker;
 pub use self::reservation::Reservation;
 pub use self::stats::{LimitStats, Stats};

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::primitives::Instant;
 use crate::schedule::Timestamp;
 
 /// The pool's time, counted from when it was made. It follows a paused Tokio clock.

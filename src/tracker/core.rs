@@ -2,10 +2,9 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::runtime;
-
 use super::line::{Line, Ticket, Waiter};
 use super::outbox::Outbox;
+use super::primitives::runtime;
 use super::stats::Counters;
 use super::typical::Typical;
 use crate::schedule::{

@@ -1,13 +1,10 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-
-use tokio::runtime;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::core::{Drive, DriverId};
 use super::pool::Shared;
+use super::primitives::{Arc, Instant, Sleep, runtime, sleep_until};
 
 /// Watches a pool's line on behalf of the waiters of one runtime.
 ///

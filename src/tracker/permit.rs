@@ -1,8 +1,8 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::pool::{LONGEST_HOLD, Shared};
+use super::primitives::Arc;
 use crate::schedule::{Cost, Entry, ReportedLimit, Settlement};
 
 /// One request that counts as sent, until it is settled.

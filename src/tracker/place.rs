@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use super::driver::Driver;
 use super::line::Ticket;
 use super::permit::Permit;
 use super::pool::Shared;
+use super::primitives::Arc;
 use crate::error::{RateLimitError, RequestTooLarge, WaitTooLong};
 use crate::schedule::{Cost, Oversize, Timestamp};
 

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::core::{Core, Drive, DriverId};
 use super::outbox::Outbox;
 use super::permit::Permit;
 use super::place::Place;
+use super::primitives::{Arc, Mutex, MutexGuard};
 use super::reservation::Reservation;
 use super::stats::{LimitStats, Stats};
 use crate::error::RateLimitError;
