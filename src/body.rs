@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -6,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use sync_wrapper::SyncWrapper;
 
 use crate::provider::Provider;
 use crate::schedule::Settlement;
@@ -17,13 +19,48 @@ pin_project! {
     ///
     /// Frames pass as they come, unchanged and undelayed; nothing is kept. The request is settled
     /// when the body ends, fails, or is dropped.
-    pub struct ResponseBody<B> {
+    ///
+    /// The body of a refusal may have been looked at before; what was seen comes first, as it came.
+    pub struct ResponseBody<B>
+    where
+        B: Body,
+    {
         #[pin]
-        inner: B,
+        inner: Inner<B>,
         // Boxed, since bodies are moved from layer to layer.
         meter: Option<Box<BodyMeter>>,
     }
 }
+
+pin_project! {
+    #[project = InnerProj]
+    enum Inner<B>
+    where
+        B: Body,
+    {
+        Direct {
+            #[pin]
+            body: B,
+        },
+        Peeked {
+            peeked: Box<Peeked<B>>,
+        },
+    }
+}
+
+struct Peeked<B: Body> {
+    // The wrapper keeps the body `Sync` if the inner one is.
+    frames: SyncWrapper<Frames<B>>,
+    has_frames: bool,
+    /// Bytes of data in them.
+    left: u64,
+    body: Pin<Box<B>>,
+    /// Nothing follows the frames.
+    ended: bool,
+}
+
+/// Frames, and perhaps an error as the last of them.
+type Frames<B> = VecDeque<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
 
 impl<B: Body> ResponseBody<B> {
     pub(crate) fn metered(
@@ -42,31 +79,62 @@ impl<B: Body> ResponseBody<B> {
             return Self::unmetered(inner);
         }
         Self {
-            inner,
+            inner: Inner::Direct { body: inner },
             meter: Some(meter),
         }
     }
 
     /// A body whose request is settled already.
     pub(crate) fn unmetered(inner: B) -> Self {
-        Self { inner, meter: None }
+        Self {
+            inner: Inner::Direct { body: inner },
+            meter: None,
+        }
+    }
+
+    /// A body whose request is settled already, and of which these frames have been seen.
+    pub(crate) fn peeked(frames: Frames<B>, body: Pin<Box<B>>, ended: bool) -> Self {
+        let data = frames.iter().flatten().filter_map(Frame::data_ref);
+        let peeked = Peeked {
+            left: data.map(|data| data.remaining() as u64).sum(),
+            has_frames: !frames.is_empty(),
+            frames: SyncWrapper::new(frames),
+            body,
+            ended,
+        };
+        Self {
+            inner: Inner::Peeked {
+                peeked: Box::new(peeked),
+            },
+            meter: None,
+        }
+    }
+
+    /// The inner body.
+    pub fn get_ref(&self) -> &B {
+        match &self.inner {
+            Inner::Direct { body } => body,
+            Inner::Peeked { peeked } => &peeked.body,
+        }
     }
 }
 
-impl<B> ResponseBody<B> {
-    /// The inner body.
-    pub fn get_ref(&self) -> &B {
-        &self.inner
-    }
-
-    /// The inner body, mutably. What is read from it directly is not seen by the meter.
-    pub fn get_mut(&mut self) -> &mut B {
-        &mut self.inner
-    }
-
-    /// Settles by what was read so far and returns the inner body.
-    pub fn into_inner(self) -> B {
-        self.inner
+impl<B: Body> Peeked<B> {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let Some(frame) = self.frames.get_mut().pop_front() else {
+            return match self.ended {
+                true => Poll::Ready(None),
+                false => self.body.as_mut().poll_frame(cx),
+            };
+        };
+        if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
+            self.left -= data.remaining() as u64;
+        }
+        self.has_frames = !self.frames.get_mut().is_empty();
+        Poll::Ready(Some(frame))
     }
 }
 
@@ -79,7 +147,10 @@ impl<B: Body> Body for ResponseBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut this = self.project();
-        let polled = ready!(this.inner.as_mut().poll_frame(cx));
+        let polled = match this.inner.as_mut().project() {
+            InnerProj::Direct { body } => ready!(body.poll_frame(cx)),
+            InnerProj::Peeked { peeked } => return peeked.poll_frame(cx),
+        };
         if let Some(meter) = this.meter {
             match &polled {
                 Some(Ok(frame)) => {
@@ -107,16 +178,52 @@ impl<B: Body> Body for ResponseBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Direct { body } => body.size_hint(),
+            Inner::Peeked { peeked } => {
+                let hint = peeked.body.size_hint();
+                let mut whole = SizeHint::new();
+                whole.set_lower(hint.lower().saturating_add(peeked.left));
+                if let Some(upper) = hint.upper() {
+                    whole.set_upper(upper.saturating_add(peeked.left));
+                }
+                whole
+            }
+        }
     }
 }
 
-impl<B: fmt::Debug> fmt::Debug for ResponseBody<B> {
+impl<B: Body> Inner<B> {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Direct { body } => body.is_end_stream(),
+            Self::Peeked { peeked } => {
+                !peeked.has_frames && (peeked.ended || peeked.body.is_end_stream())
+            }
+        }
+    }
+}
+
+impl<B: Body + fmt::Debug> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("inner", &self.inner)
+            .field("inner", self.get_ref())
             .finish_non_exhaustive()
     }
+}
+
+/// Shows what is in `data` without taking it out. Whether that was all: of more than a few pieces,
+/// or of a buffer that shows only its first, it is the beginning.
+pub(crate) fn for_each_piece(data: &impl Buf, mut show: impl FnMut(&[u8])) -> bool {
+    const MOST_PIECES: usize = 16;
+    let mut pieces = [IoSlice::new(&[]); MOST_PIECES];
+    let shown = data.chunks_vectored(&mut pieces);
+    let mut read = 0;
+    for piece in &pieces[..shown] {
+        show(piece);
+        read += piece.len();
+    }
+    read == data.remaining()
 }
 
 /// Settles one request by what its body says.
@@ -129,16 +236,7 @@ struct BodyMeter {
 
 impl BodyMeter {
     fn read(&mut self, data: &impl Buf) {
-        // More pieces than this, or a buffer that shows only its first, are read up to a gap.
-        const MOST_PIECES: usize = 16;
-        let mut pieces = [IoSlice::new(&[]); MOST_PIECES];
-        let shown = data.chunks_vectored(&mut pieces);
-        let mut read = 0;
-        for piece in &pieces[..shown] {
-            self.reader.feed(piece);
-            read += piece.len();
-        }
-        if read < data.remaining() {
+        if !for_each_piece(data, |piece| self.reader.feed(piece)) {
             self.reader.mark_gap();
         }
     }

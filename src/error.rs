@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use crate::provider::{Refusal, RefusalCause};
 use crate::schedule::{Cause, Oversize};
 use crate::tier::Limit;
 
@@ -29,6 +30,9 @@ pub enum RateLimitError {
     WaitTooLong(Box<WaitTooLong>),
     /// It needs more than a limit ever admits.
     RequestTooLarge(Box<RequestTooLarge>),
+    /// The provider refuses everything until somebody does something about it: credit is used up, a
+    /// spending cap is reached, or the account may not use the model at all.
+    Exhausted(Box<Exhausted>),
     /// The pool is in use with other limits or options.
     ConflictingPool(Box<ConflictingPool>),
 }
@@ -78,6 +82,18 @@ impl RequestTooLarge {
     }
 }
 
+/// What a [`RateLimitError::Exhausted`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exhausted {
+    /// The pool it was meant for.
+    pub pool: String,
+    /// What the provider said.
+    pub refusal: Refusal,
+    /// In how long a request will be let through to ask again.
+    pub asked_again_in: Duration,
+}
+
 /// What a [`RateLimitError::ConflictingPool`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,6 +111,7 @@ impl fmt::Display for RateLimitError {
         match self {
             Self::WaitTooLong(error) => error.fmt(f),
             Self::RequestTooLarge(error) => error.fmt(f),
+            Self::Exhausted(error) => error.fmt(f),
             Self::ConflictingPool(error) => error.fmt(f),
         }
     }
@@ -132,6 +149,20 @@ impl fmt::Display for RequestTooLarge {
             self.limit,
             self.effective
         )
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.refusal.cause {
+            RefusalCause::NotAllowed => "the account may not use this",
+            _ => "the account is exhausted",
+        };
+        write!(f, "{}: the provider says that {why}", self.pool)?;
+        if let Some(code) = &self.refusal.code {
+            write!(f, " ({code})")?;
+        }
+        write!(f, "; it is asked again in {:?}", self.asked_again_in)
     }
 }
 

@@ -12,7 +12,8 @@ use tower_service::Service;
 
 use crate::body::ResponseBody;
 use crate::error::{BoxError, RateLimitError};
-use crate::limiter::{Limiter, Price};
+use crate::limiter::{Answered, Limiter, Price};
+use crate::refused::Refused;
 use crate::tracker::{Permit, Place, Sending};
 
 pin_project! {
@@ -20,6 +21,10 @@ pin_project! {
     ///
     /// The request is sent, and counts as sent, when this is first polled, or later if it has to
     /// wait for more room than its service held for it.
+    ///
+    /// A refusal is looked at before it is handed on, for 100 ms and 16 KiB of its body at most: only
+    /// that tells whether waiting helps. What it was is then in the extensions of the response, as a
+    /// [`Refusal`](crate::Refusal); the response is otherwise as it came.
     ///
     /// # Errors
     ///
@@ -30,18 +35,22 @@ pin_project! {
     /// Dropped before the request was sent, it costs nothing. Dropped after, the request stays
     /// counted at its full reserve for as long as the provider may charge it.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, B>
+    pub struct ResponseFuture<S, B, R>
     where
         S: Service<Request<B>>,
+        R: Body,
     {
         #[pin]
-        state: State<S, B, S::Future>,
+        state: State<S, B, S::Future, R>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, B, F> {
+    enum State<S, B, F, R>
+    where
+        R: Body,
+    {
         Admission {
             // The wrappers keep the future `Sync` whatever the body and the inner service are:
             // boxed stacks ask for it.
@@ -54,7 +63,12 @@ pin_project! {
             is_metered: bool,
             limiter: Arc<Limiter>,
         },
+        /// The provider refused it.
         Refused {
+            refused: Box<Refused<R>>,
+        },
+        /// It may not be sent.
+        Failed {
             error: Option<RateLimitError>,
         },
     }
@@ -72,9 +86,10 @@ struct Admission<S, B> {
     inner_is_slow: bool,
 }
 
-impl<S, B> ResponseFuture<S, B>
+impl<S, B, R> ResponseFuture<S, B, R>
 where
     S: Service<Request<B>>,
+    R: Body,
 {
     /// Sends `request` through `inner`, which is ready, as soon as its price is admitted.
     pub(crate) fn admit(
@@ -102,7 +117,7 @@ where
 
     pub(crate) fn refuse(error: RateLimitError) -> Self {
         Self {
-            state: State::Refused { error: Some(error) },
+            state: State::Failed { error: Some(error) },
         }
     }
 }
@@ -144,7 +159,7 @@ where
     }
 }
 
-impl<S, B, R> Future for ResponseFuture<S, B>
+impl<S, B, R> Future for ResponseFuture<S, B, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     S::Error: Into<BoxError>,
@@ -194,9 +209,13 @@ where
                     let Some(permit) = permit else {
                         panic!("`ResponseFuture` polled after completion");
                     };
-                    return Poll::Ready(Ok(limiter.answered(permit, *is_metered, response)));
+                    match limiter.answered(permit, *is_metered, response) {
+                        Answered::Whole(response) => return Poll::Ready(Ok(response)),
+                        Answered::Refused(refused) => state.set(State::Refused { refused }),
+                    }
                 }
-                StateProj::Refused { error } => {
+                StateProj::Refused { refused } => return refused.poll(cx).map(Ok),
+                StateProj::Failed { error } => {
                     let Some(error) = error.take() else {
                         panic!("`ResponseFuture` polled after completion");
                     };
@@ -207,9 +226,10 @@ where
     }
 }
 
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
 where
     S: Service<Request<B>>,
+    R: Body,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()

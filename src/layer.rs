@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tower_layer::Layer;
 
@@ -122,6 +122,47 @@ impl ProactiveRateLimitLayer {
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options = self.options.grace(grace);
+        self
+    }
+
+    /// The longest pause that an answer of the provider can impose. See
+    /// [`PoolOptions::max_hold`]. Default 300 s.
+    #[must_use]
+    pub fn max_hold(mut self, max_hold: Duration) -> Self {
+        self.options = self.options.max_hold(max_hold);
+        self
+    }
+
+    /// Believes limits higher than configured, too. See [`PoolOptions::follow_raises`].
+    #[must_use]
+    pub fn follow_raises(mut self) -> Self {
+        self.options = self.options.follow_raises();
+        self
+    }
+
+    /// Lets the margins grow up to `widest`, in units or percent, when the provider refuses all the
+    /// same. See [`PoolOptions::adaptive_margin`].
+    #[must_use]
+    pub fn adaptive_margin(mut self, widest: impl Into<Margin>) -> Self {
+        self.options = self.options.adaptive_margin(widest.into());
+        self
+    }
+
+    /// What tells the time of day. See [`PoolOptions::wall_clock`].
+    #[must_use]
+    pub fn wall_clock<F>(mut self, clock: F) -> Self
+    where
+        F: Fn() -> SystemTime + Send + Sync + 'static,
+    {
+        self.options = self.options.wall_clock(clock);
+        self
+    }
+
+    /// How far the provider's clock may be from this machine's, for limits per calendar day. Default
+    /// 2 s.
+    #[must_use]
+    pub fn clock_skew(mut self, clock_skew: Duration) -> Self {
+        self.options.timing.clock_skew = clock_skew;
         self
     }
 

@@ -110,6 +110,7 @@ mod layer;
 mod limiter;
 mod peek;
 pub mod provider;
+mod refused;
 pub mod schedule;
 mod service;
 #[cfg(feature = "simulator")]
@@ -122,10 +123,10 @@ pub mod usage;
 #[doc(inline)]
 pub use self::{
     body::ResponseBody,
-    error::{BoxError, ConflictingPool, RateLimitError, RequestTooLarge, WaitTooLong},
+    error::{BoxError, ConflictingPool, Exhausted, RateLimitError, RequestTooLarge, WaitTooLong},
     future::ResponseFuture,
     layer::ProactiveRateLimitLayer,
-    provider::TokenEstimate,
+    provider::{Refusal, RefusalCause, TokenEstimate},
     schedule::{Anchor, Cost, SchedulingStrategy, Spacing},
     service::ProactiveRateLimit,
     tier::{Charge, Limit, LimitAmount, Margin, Meter, Tier, TierBuilder, TierError, Zone},

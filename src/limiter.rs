@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
@@ -6,7 +7,8 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
-use crate::provider::{self, Endpoint, Provider};
+use crate::provider::{self, Endpoint, Feedback, Provider};
+use crate::refused::Refused;
 use crate::schedule::Cost;
 use crate::tier::{Charge, Tier};
 use crate::tracker::{Permit, Place, Pool};
@@ -18,6 +20,14 @@ pub(crate) struct Price {
     pub(crate) cost: Cost,
     /// The usage in the response, if any, is that of this request.
     pub(crate) is_metered: bool,
+}
+
+/// What becomes of a response when its head is here.
+pub(crate) enum Answered<B: Body> {
+    /// It is handed on.
+    Whole(Response<ResponseBody<B>>),
+    /// It is looked at first.
+    Refused(Box<Refused<B>>),
 }
 
 /// What a service, its futures and its bodies have in common.
@@ -62,25 +72,45 @@ impl Limiter {
         }
     }
 
+    pub(crate) fn provider(&self) -> &'static dyn Provider {
+        self.provider
+    }
+
     /// The head of a response is here.
     pub(crate) fn answered<B>(
-        &self,
+        self: &Arc<Self>,
         mut permit: Permit,
         is_metered: bool,
+        response: Response<B>,
+    ) -> Answered<B>
+    where
+        B: Body,
+    {
+        let status = response.status();
+        let now = self
+            .pool
+            .as_ref()
+            .map_or_else(|_| SystemTime::now(), Pool::time_of_day);
+        let feedback = self.provider.feedback(status, response.headers(), now);
+        permit.answered_with(&feedback.limits);
+        if feedback.throttled || Refused::<B>::is_one(status) {
+            let refused = Refused::new(Arc::clone(self), permit, feedback, response);
+            return Answered::Refused(Box::new(refused));
+        }
+        Answered::Whole(self.metered(permit, is_metered, &feedback, response))
+    }
+
+    fn metered<B>(
+        &self,
+        permit: Permit,
+        is_metered: bool,
+        feedback: &Feedback,
         response: Response<B>,
     ) -> Response<ResponseBody<B>>
     where
         B: Body,
     {
         let status = response.status();
-        let feedback = self
-            .provider
-            .feedback(status, response.headers(), SystemTime::now());
-        permit.answered_with(&feedback.limits);
-        if feedback.throttled {
-            permit.throttled(feedback.retry_after);
-            return response.map(ResponseBody::unmetered);
-        }
         if asks_to_pause(status) {
             if let (Ok(pool), Some(pause)) = (&self.pool, feedback.retry_after) {
                 pool.hold(pause);

@@ -28,6 +28,7 @@ mod reservation;
 mod stats;
 mod typical;
 
+pub use self::clock::WallClock;
 pub use self::options::{PoolOptions, StrategyFactory};
 pub use self::permit::Permit;
 pub(crate) use self::permit::UsageOutcome;

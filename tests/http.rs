@@ -125,7 +125,7 @@ where
     S: Service<Request<Body>, Response = http::Response<R>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
-    R: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+    R: http_body::Body<Error: Into<BoxError> + Send, Data: Send> + Send + 'static,
 {
     let start = Instant::now();
     let sent = Arc::new(AtomicUsize::new(0));

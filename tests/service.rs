@@ -333,7 +333,11 @@ fn types_go_where_stacks_want_them() {
     // A request body and an inner future that are `Send` and not `Sync`.
     type Unsync = UnsyncBoxBody<Bytes, BoxError>;
     is_send_sync::<
-        ResponseFuture<BoxCloneSyncService<Request<Unsync>, Response<Unsync>, BoxError>, Unsync>,
+        ResponseFuture<
+            BoxCloneSyncService<Request<Unsync>, Response<Unsync>, BoxError>,
+            Unsync,
+            Unsync,
+        >,
     >();
 
     let inner = service_fn(|_: Request<Unsync>| {

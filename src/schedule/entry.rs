@@ -61,6 +61,11 @@ impl Entry {
         &self.cost
     }
 
+    /// When it was sent; before that, the epoch.
+    pub const fn sent(&self) -> Timestamp {
+        self.sent
+    }
+
     /// How far it has come.
     pub const fn phase(&self) -> Phase {
         self.phase

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::outbox::Outbox;
 use super::primitives::runtime;
 use super::stats::Counters;
 use super::typical::Typical;
+use crate::provider::{Refusal, RefusalCause};
 use crate::schedule::{
     Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Oversize, ReportedLimit,
     SchedulingStrategy, Settlement, Timestamp, Wait,
@@ -14,6 +16,10 @@ use crate::schedule::{
 
 /// The shortest time between two looks at the line, should a strategy name a time already past.
 const SHORTEST_ALARM: Duration = Duration::from_millis(1);
+
+/// How long to pause for a provider that refuses and does not say for how long.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
 /// Everything a pool knows, behind its one lock.
 ///
@@ -28,6 +34,11 @@ pub(super) struct Core {
     /// No later than the first time at which one of `held` lapses.
     next_lapse: Timestamp,
     hold_until: Timestamp,
+    hesitates_until: Timestamp,
+    max_hold: Duration,
+    /// Refusals since the last good answer, those not counted that were under way together.
+    refused_in_a_row: u32,
+    closed: Option<Closed>,
     typical: Typical,
     pub(super) counters: Counters,
     drivers: Vec<DriverSlot>,
@@ -37,6 +48,14 @@ pub(super) struct Core {
     grace: Duration,
     last_ticket: Ticket,
     now: Timestamp,
+}
+
+/// The provider said that waiting does not help.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Until when everybody is refused. Then one request goes to ask again.
+    pub(super) until: Timestamp,
+    pub(super) refusal: Arc<Refusal>,
 }
 
 #[derive(Debug)]
@@ -97,19 +116,22 @@ pub(super) enum Claimed {
     Granted,
     Parked,
     TooLarge(Oversize),
-    TooLate(Refusal),
+    TooLate(Late),
+    /// The provider refuses everything, for what waiting does not help, and is asked again in this
+    /// time.
+    Closed(Arc<Refusal>, Duration),
 }
 
 /// The numbers of a refusal for time.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Late {
     pub(super) remaining: Option<Duration>,
     pub(super) cause: Cause,
     pub(super) ahead: usize,
     pub(super) used: Option<u64>,
 }
 
-impl Refusal {
+impl Late {
     /// Others were quicker.
     pub(super) fn unexplained() -> Self {
         Self {
@@ -133,13 +155,21 @@ pub(super) enum Attempt {
 }
 
 impl Core {
-    pub(super) fn new(strategy: Box<dyn SchedulingStrategy>, grace: Duration) -> Self {
+    pub(super) fn new(
+        strategy: Box<dyn SchedulingStrategy>,
+        grace: Duration,
+        max_hold: Duration,
+    ) -> Self {
         Self {
             strategy,
             line: Line::new(),
             held: BTreeMap::new(),
             next_lapse: Timestamp::ZERO,
             hold_until: Timestamp::ZERO,
+            hesitates_until: Timestamp::ZERO,
+            max_hold,
+            refused_in_a_row: 0,
+            closed: None,
             typical: Typical::new(),
             counters: Counters::default(),
             drivers: Vec::new(),
@@ -157,6 +187,10 @@ impl Core {
         self.now
     }
 
+    pub(super) fn synchronise(&mut self, now: Timestamp, unix: Duration) {
+        self.strategy.synchronise(now, unix);
+    }
+
     pub(super) fn issue_ticket(&mut self) -> Ticket {
         self.last_ticket.0 += 1;
         self.last_ticket
@@ -169,6 +203,16 @@ impl Core {
         waker: &Waker,
         out: &mut Outbox,
     ) -> Claimed {
+        if let Some(closed) = self.closed(now) {
+            let refused = Claimed::Closed(
+                Arc::clone(&closed.refusal),
+                closed.until.saturating_since(now),
+            );
+            self.counters.exhausted += 1;
+            self.line.leave(claim.ticket, out);
+            self.turn(now, out);
+            return refused;
+        }
         let cost = match claim.cost {
             Some(cost) => cost,
             None => self.typical_cost(now),
@@ -194,10 +238,10 @@ impl Core {
                 self.counters.too_large += 1;
                 Claimed::TooLarge(oversize)
             }
-            Decision::Wait(wait) => match self.refusal(now, &claim, wait) {
-                Some(refusal) => {
+            Decision::Wait(wait) => match self.late(now, &claim, wait) {
+                Some(late) => {
                     self.counters.wait_timeouts += 1;
-                    Claimed::TooLate(refusal)
+                    Claimed::TooLate(late)
                 }
                 None => Claimed::Parked,
             },
@@ -225,7 +269,7 @@ impl Core {
     ///
     /// Only what is certain refuses a newcomer. Those ahead of it are not: they may be gone, and
     /// then they must not cost others more than a few graces.
-    fn refusal(&mut self, now: Timestamp, claim: &Claim, wait: Wait) -> Option<Refusal> {
+    fn late(&mut self, now: Timestamp, claim: &Claim, wait: Wait) -> Option<Late> {
         let certain = match (claim.turn, claim.cost) {
             (ClaimTurn::Newcomer, None) => self.earliest(now, &Cost::request()),
             (ClaimTurn::Newcomer | ClaimTurn::Again, Some(cost)) => self.earliest(now, &cost),
@@ -244,7 +288,7 @@ impl Core {
             Cause::Spacing | Cause::Hold | Cause::Probe | Cause::Line => None,
         };
         let until = wait.until.unwrap_or(certain);
-        Some(Refusal {
+        Some(Late {
             remaining: (until > now).then(|| until.saturating_since(now)),
             cause: wait.cause,
             ahead: self.line.before(claim.ticket),
@@ -270,9 +314,10 @@ impl Core {
         if matches!(decision, Decision::Wait(_)) && self.lapse(now) {
             decision = self.strategy.decide(now, cost);
         }
-        if self.hold_until > now && !matches!(decision, Decision::Never(_)) {
+        let pause_end = self.pause_end();
+        if pause_end > now && !matches!(decision, Decision::Never(_)) {
             return Decision::Wait(Wait {
-                until: Some(self.hold_until),
+                until: Some(pause_end),
                 cause: Cause::Hold,
             });
         }
@@ -324,7 +369,7 @@ impl Core {
             return Attempt::Lost;
         };
         let attempt = match self.fit(now, &mut entry, cost) {
-            Decision::Admit if self.hold_until <= now => self.stamp(now, entry),
+            Decision::Admit if self.pause_end() <= now => self.stamp(now, entry),
             Decision::Admit | Decision::Wait(_) => {
                 self.return_grant(now, entry);
                 Attempt::Lost
@@ -398,17 +443,97 @@ impl Core {
             Settlement::Charged(_) => self.counters.settled += 1,
             Settlement::Abandoned => self.counters.abandoned += 1,
         }
+        if self.was_sent_since(&entry) {
+            self.refused_in_a_row = 0;
+        }
         self.strategy.settle(now, entry, settlement);
         self.turn(now, out);
     }
 
-    /// Admits nobody before `until`. A later end than one known already replaces it.
-    pub(super) fn hold(&mut self, until: Timestamp) {
-        self.hold_until = self.hold_until.max(until);
+    /// The provider refused `entry`, which is answered. It counts in full: what a refusal costs is
+    /// the provider's to know.
+    pub(super) fn refuse(
+        &mut self,
+        now: Timestamp,
+        entry: Entry,
+        refusal: Refusal,
+        out: &mut Outbox,
+    ) {
+        self.counters.settled += 1;
+        self.hesitates_until = now;
+        match refusal.cause {
+            RefusalCause::RateLimit => {
+                self.counters.throttled += 1;
+                self.strategy.throttled(now, &entry, refusal.meter);
+                self.back_off(now, &entry, refusal.retry_after);
+            }
+            RefusalCause::Capacity => self.back_off(now, &entry, refusal.retry_after),
+            RefusalCause::TooLarge => {}
+            RefusalCause::Exhausted | RefusalCause::NotAllowed => self.close(now, refusal, out),
+        }
+        let reserved = *entry.cost();
+        self.strategy
+            .settle(now, entry, Settlement::Charged(reserved));
+        self.turn(now, out);
+    }
+
+    /// Whether it was sent after the last pause, and so says something about now.
+    fn was_sent_since(&self, entry: &Entry) -> bool {
+        entry.sent() >= self.hold_until
+    }
+
+    /// Pauses for as long as the provider asked for, or longer each time if it does not say. "At
+    /// once" says nothing: it just refused.
+    fn back_off(&mut self, now: Timestamp, entry: &Entry, retry_after: Option<Duration>) {
+        if self.was_sent_since(entry) {
+            self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+        }
+        let unsaid = || {
+            let doublings = self.refused_in_a_row.saturating_sub(1).min(6);
+            (FIRST_BACK_OFF * (1 << doublings)).min(LONGEST_BACK_OFF)
+        };
+        let pause = retry_after
+            .filter(|pause| !pause.is_zero())
+            .unwrap_or_else(unsaid);
+        self.hold(now, pause);
+    }
+
+    fn close(&mut self, now: Timestamp, refusal: Refusal, out: &mut Outbox) {
+        let until = now + self.max_hold;
+        self.closed = Some(Closed {
+            until,
+            refusal: Arc::new(refusal),
+        });
+        self.hold(now, self.max_hold);
+        // They wait for what will not come.
+        self.line.call_everybody(now, out);
+    }
+
+    pub(super) fn closed(&self, now: Timestamp) -> Option<&Closed> {
+        self.closed.as_ref().filter(|closed| closed.until > now)
+    }
+
+    /// Admits nobody for this long, at most the longest there is. A later end than one known already
+    /// replaces it.
+    pub(super) fn hold(&mut self, now: Timestamp, pause: Duration) {
+        let until = now + pause.min(self.max_hold);
+        if until > self.hold_until {
+            self.hold_until = until;
+            self.strategy.paused(now, until);
+        }
+    }
+
+    /// Admits nobody for this short while, in which it is found out whether there is to be a pause.
+    pub(super) fn hesitate(&mut self, now: Timestamp, pause: Duration) {
+        self.hesitates_until = self.hesitates_until.max(now + pause);
     }
 
     pub(super) fn hold_until(&self) -> Timestamp {
         self.hold_until
+    }
+
+    fn pause_end(&self) -> Timestamp {
+        self.hold_until.max(self.hesitates_until)
     }
 
     pub(super) fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {

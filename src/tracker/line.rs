@@ -322,6 +322,22 @@ impl Line {
         }
     }
 
+    /// Wakes everybody, so that they come and learn that waiting does not help. They hold up nobody.
+    pub(super) fn call_everybody(&mut self, now: Timestamp, out: &mut Outbox) {
+        let offered = std::mem::take(&mut self.offered).into_iter();
+        let called = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .chain(std::mem::take(&mut self.doubted))
+            .chain(offered.map(|(ticket, offer)| (ticket, offer.waiter)));
+        for (ticket, waiter) in called {
+            out.wake(waiter.waker.clone());
+            self.absent.insert(ticket, Absent { waiter, woken: now });
+        }
+        for absent in self.absent.values().filter(|absent| absent.woken < now) {
+            out.wake(absent.waiter.waker.clone());
+        }
+    }
+
     /// When the line needs to be looked at again, apart from what gets free.
     pub(super) fn next_event(&self) -> Option<Timestamp> {
         let offer = self.offered.values().map(Offer::stands_until).min();

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::clock::WallClock;
 use crate::schedule::{Proactive, SchedulingStrategy, Spacing, Timing};
 use crate::tier::{Limit, Margin, Tier};
 
@@ -15,6 +16,10 @@ pub struct PoolOptions {
     pub(crate) spacing: Spacing,
     pub(crate) timing: Timing,
     pub(crate) grace: Duration,
+    pub(crate) max_hold: Duration,
+    pub(crate) follows_raises: bool,
+    pub(crate) widest_margin: Option<Margin>,
+    pub(crate) wall_clock: Option<Arc<WallClock>>,
     pub(crate) strategy: Option<Arc<StrategyFactory>>,
 }
 
@@ -25,6 +30,10 @@ impl Default for PoolOptions {
             spacing: Spacing::Even,
             timing: Timing::default(),
             grace: Duration::from_millis(100),
+            max_hold: Duration::from_secs(300),
+            follows_raises: false,
+            widest_margin: None,
+            wall_clock: None,
             strategy: None,
         }
     }
@@ -60,7 +69,46 @@ impl PoolOptions {
         self
     }
 
-    /// Another strategy than [`Proactive`]. It replaces spacing and timing too.
+    /// The longest pause that an answer of the provider can impose, whatever it asks for. Default
+    /// 300 s. After it one request goes first, to find out whether the provider still refuses.
+    #[must_use]
+    pub fn max_hold(mut self, max_hold: Duration) -> Self {
+        self.max_hold = max_hold;
+        self
+    }
+
+    /// Believes a limit that is higher than configured, too, if the provider reports one and leaves
+    /// no doubt of which window it speaks. Otherwise only lower ones are believed.
+    #[must_use]
+    pub fn follow_raises(mut self) -> Self {
+        self.follows_raises = true;
+        self
+    }
+
+    /// Lets the margin of every windowed limit grow up to `widest` when the provider refuses all the
+    /// same, or counts more than was let through. It narrows again, by half, after each window in
+    /// which the provider agreed (at most 300 s). Off by default.
+    #[must_use]
+    pub fn adaptive_margin(mut self, widest: Margin) -> Self {
+        self.widest_margin = Some(widest);
+        self
+    }
+
+    /// What tells the time of day, in place of the system's clock: for limits per calendar day, and
+    /// for points in time in a response that has no `Date`.
+    ///
+    /// For tests on a paused clock. It is called often, and never under a lock.
+    #[must_use]
+    pub fn wall_clock<F>(mut self, clock: F) -> Self
+    where
+        F: Fn() -> SystemTime + Send + Sync + 'static,
+    {
+        self.wall_clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Another strategy than [`Proactive`]. It replaces spacing, timing, raises and the adaptive
+    /// margin too.
     ///
     /// It runs under the pool's lock: it must be quick and must not call back into the pool.
     #[must_use]
@@ -84,26 +132,43 @@ impl PoolOptions {
     pub(super) fn build(&self, tier: &Tier, limits: &[Limit]) -> Box<dyn SchedulingStrategy> {
         match &self.strategy {
             Some(factory) => factory(tier, limits),
-            None => Box::new(
-                Proactive::new(limits.iter().copied(), tier.charge())
+            None => {
+                let mut strategy = Proactive::new(limits.iter().copied(), tier.charge())
                     .with_spacing(self.spacing)
-                    .with_timing(self.timing),
-            ),
+                    .with_timing(self.timing);
+                if let Some(widest) = self.widest_margin {
+                    strategy = strategy.with_adaptive_margin(widest);
+                }
+                if self.follows_raises {
+                    strategy = strategy.following_raises();
+                }
+                if tier.discovers_limits() {
+                    strategy = strategy.discovering(self.margin.unwrap_or(Margin::DEFAULT));
+                }
+                Box::new(strategy)
+            }
         }
     }
 
-    /// Whether a pool made with these options does what `other` asks for. Two strategies of the
-    /// user's own agree if they come from one factory.
+    /// Whether a pool made with these options does what `other` asks for. Two strategies or clocks
+    /// of the user's own agree if they are the same one.
     pub(super) fn agrees_with(&self, other: &Self) -> bool {
-        let same_strategy = match (&self.strategy, &other.strategy) {
-            (None, None) => true,
-            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
-            _ => false,
-        };
-        same_strategy
+        same(&self.strategy, &other.strategy)
+            && same(&self.wall_clock, &other.wall_clock)
+            && self.max_hold == other.max_hold
+            && self.follows_raises == other.follows_raises
+            && self.widest_margin == other.widest_margin
             && self.spacing == other.spacing
             && self.timing == other.timing
             && self.grace == other.grace
+    }
+}
+
+fn same<T: ?Sized>(ours: &Option<Arc<T>>, theirs: &Option<Arc<T>>) -> bool {
+    match (ours, theirs) {
+        (None, None) => true,
+        (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+        _ => false,
     }
 }
 
@@ -114,6 +179,10 @@ impl fmt::Debug for PoolOptions {
             .field("spacing", &self.spacing)
             .field("timing", &self.timing)
             .field("grace", &self.grace)
+            .field("max_hold", &self.max_hold)
+            .field("follows_raises", &self.follows_raises)
+            .field("widest_margin", &self.widest_margin)
+            .field("wall_clock", &self.wall_clock.as_ref().map(|_| "custom"))
             .field("strategy", &self.strategy.as_ref().map(|_| "custom"))
             .finish()
     }

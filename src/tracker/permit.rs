@@ -1,8 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::pool::{LONGEST_HOLD, Shared};
+use super::pool::Shared;
 use super::primitives::Arc;
+use crate::provider::{Refusal, RefusalCause};
 use crate::schedule::{Cost, Entry, ReportedLimit, Settlement};
 
 /// One request that counts as sent, until it is settled.
@@ -62,19 +63,35 @@ impl Permit {
         self.end(settlement, Some(usage));
     }
 
-    /// The provider refused the request for its rate limit: nobody is admitted for as long as it
-    /// asked for, at most 300 s, or for a second if it did not say.
+    /// The provider refused the request for its rate limit: [`refused`](Self::refused), of which
+    /// nothing else is known.
+    pub fn throttled(self, retry_after: Option<Duration>) {
+        self.refused(Refusal {
+            retry_after,
+            ..Refusal::of(RefusalCause::RateLimit)
+        });
+    }
+
+    /// The provider refused the request.
+    ///
+    /// If waiting helps, nobody is admitted for as long as it asked for, at most
+    /// [`max_hold`](super::PoolOptions::max_hold). If it did not say, or says zero, that is a second,
+    /// doubled up to 60 s for each refusal in a row. If the account is exhausted or not allowed,
+    /// everybody is refused with [`RateLimitError::Exhausted`](crate::RateLimitError::Exhausted) for
+    /// the whole of `max_hold`. If this request is too large, others go on.
     ///
     /// The request itself stays counted: a provider may count what it refuses.
-    pub fn throttled(mut self, retry_after: Option<Duration>) {
-        const UNSAID: Duration = Duration::from_secs(1);
-        let pause = retry_after.unwrap_or(UNSAID).min(LONGEST_HOLD);
-        self.pool.with(|core, now, _| {
-            core.counters.throttled += 1;
-            core.hold(now + pause);
-        });
-        let reserved = self.reserved();
-        self.end(Settlement::Charged(reserved), None);
+    pub fn refused(mut self, refusal: Refusal) {
+        self.answered();
+        if let Some(entry) = self.entry.take() {
+            self.pool
+                .with(|core, now, out| core.refuse(now, entry, refusal, out));
+        }
+    }
+
+    /// The provider seems to have refused the request, which it takes this long to find out.
+    pub(crate) fn hesitate(&self, pause: Duration) {
+        self.pool.with(|core, now, _| core.hesitate(now, pause));
     }
 
     fn end(&mut self, settlement: Settlement, usage: Option<UsageOutcome>) {

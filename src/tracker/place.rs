@@ -2,13 +2,14 @@ use std::fmt;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::core::{Attempt, Claim, ClaimTurn, Claimed, Refusal};
+use super::core::{Attempt, Claim, ClaimTurn, Claimed, Late};
 use super::driver::Driver;
 use super::line::Ticket;
 use super::permit::Permit;
 use super::pool::Shared;
 use super::primitives::Arc;
-use crate::error::{RateLimitError, RequestTooLarge, WaitTooLong};
+use crate::error::{Exhausted, RateLimitError, RequestTooLarge, WaitTooLong};
+use crate::provider::Refusal;
 use crate::schedule::{Cost, Oversize, Timestamp};
 
 /// One request's way from its wish to be sent to its dispatch.
@@ -76,7 +77,7 @@ impl Place {
     pub(super) fn claim_now(&mut self, cost: &Cost) -> Result<(), RateLimitError> {
         match self.claim(Some(*cost), Waker::noop())? {
             true => Ok(()),
-            false => Err(self.too_late(Duration::ZERO, Refusal::unexplained())),
+            false => Err(self.too_late(Duration::ZERO, Late::unexplained())),
         }
     }
 
@@ -117,9 +118,17 @@ impl Place {
                 self.state = State::Lost { ticket };
                 Err(self.too_large(oversize))
             }
-            Claimed::TooLate(refusal) => {
+            Claimed::TooLate(late) => {
                 self.state = State::Lost { ticket };
-                Err(self.too_late(self.waited + waited, refusal))
+                Err(self.too_late(self.waited + waited, late))
+            }
+            Claimed::Closed(refusal, asked_again_in) => {
+                self.state = State::Lost { ticket };
+                Err(RateLimitError::Exhausted(Box::new(Exhausted {
+                    pool: self.pool.name().to_owned(),
+                    refusal: Refusal::clone(&refusal),
+                    asked_again_in,
+                })))
             }
         }
     }
@@ -152,7 +161,7 @@ impl Place {
     pub(super) fn dispatch_now(mut self, cost: &Cost) -> Result<Permit, RateLimitError> {
         match self.try_send(cost)? {
             Sending::Sent(permit) => Ok(permit),
-            Sending::Lost => Err(self.too_late(Duration::ZERO, Refusal::unexplained())),
+            Sending::Lost => Err(self.too_late(Duration::ZERO, Late::unexplained())),
         }
     }
 
@@ -160,15 +169,15 @@ impl Place {
         RateLimitError::RequestTooLarge(Box::new(RequestTooLarge::new(self.pool.name(), oversize)))
     }
 
-    fn too_late(&self, waited: Duration, refusal: Refusal) -> RateLimitError {
+    fn too_late(&self, waited: Duration, late: Late) -> RateLimitError {
         RateLimitError::WaitTooLong(Box::new(WaitTooLong {
             pool: self.pool.name().to_owned(),
             waited,
             max_wait: self.max_wait,
-            remaining: refusal.remaining,
-            cause: refusal.cause,
-            ahead: refusal.ahead,
-            used: refusal.used,
+            remaining: late.remaining,
+            cause: late.cause,
+            ahead: late.ahead,
+            used: late.used,
         }))
     }
 }

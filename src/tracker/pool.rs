@@ -2,10 +2,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::PoisonError;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::clock::Clock;
 use super::core::{Core, Drive, DriverId};
+use super::options::PoolOptions;
 use super::outbox::Outbox;
 use super::permit::Permit;
 use super::place::Place;
@@ -14,9 +15,7 @@ use super::reservation::Reservation;
 use super::stats::{LimitStats, Stats};
 use crate::error::RateLimitError;
 use crate::schedule::{Cost, SchedulingStrategy, Timestamp};
-
-/// The longest pause that a provider's answer can impose. Default and bound of a hold.
-pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(300);
+use crate::tier::Limit;
 
 /// How long to wait for an admission if nothing else is asked for.
 pub(crate) const DEFAULT_MAX_WAIT: Duration = Duration::from_secs(300);
@@ -54,6 +53,8 @@ pub struct Pool {
 pub(super) struct Shared {
     name: String,
     clock: Clock,
+    /// Whether the strategy has to be told the time of day.
+    follows_days: bool,
     core: Mutex<Core>,
 }
 
@@ -78,10 +79,15 @@ impl Shared {
         operate: impl FnOnce(&mut Core, Timestamp, &mut Outbox) -> T,
     ) -> T {
         let mut out = Outbox::default();
+        // A user's clock is not called under the lock.
+        let unix = self.follows_days.then(|| self.clock.unix());
         let result = {
             let mut core = self.lock();
             // Read under the lock, so that stamps are in the order of the operations.
             let now = core.tick(self.clock.now());
+            if let Some(unix) = unix {
+                core.synchronise(now, unix);
+            }
             operate(&mut core, now, &mut out)
         };
         out.deliver();
@@ -101,13 +107,15 @@ impl Pool {
     pub(super) fn new(
         name: String,
         strategy: Box<dyn SchedulingStrategy>,
-        grace: Duration,
+        limits: &[Limit],
+        options: &PoolOptions,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 name,
-                clock: Clock::start(),
-                core: Mutex::new(Core::new(strategy, grace)),
+                clock: Clock::start(options.wall_clock.clone()),
+                follows_days: limits.iter().any(|limit| limit.reset_zone().is_some()),
+                core: Mutex::new(Core::new(strategy, options.grace, options.max_hold)),
             }),
         }
     }
@@ -202,13 +210,20 @@ impl Pool {
         Ok(Reservation::new(place, cost))
     }
 
-    /// Admits nobody for this long: what a provider's `Retry-After` asks for. At most 300 s, and
-    /// never shorter than a hold already in force.
+    /// Admits nobody for this long: what a provider's `Retry-After` asks for. At most
+    /// [`max_hold`](PoolOptions::max_hold), and never shorter than a hold already in force.
+    ///
+    /// After it the requests that waited do not come all at once: the first goes alone, until it is
+    /// answered or a second has passed, and the others are spaced evenly.
     pub fn hold(&self, pause: Duration) {
         self.shared.with(|core, now, out| {
-            core.hold(now + pause.min(LONGEST_HOLD));
+            core.hold(now, pause);
             core.turn(now, out);
         });
+    }
+
+    pub(crate) fn time_of_day(&self) -> SystemTime {
+        self.shared.clock.time_of_day()
     }
 
     /// The account at this moment.
@@ -228,6 +243,7 @@ impl Pool {
                 lapsed: counters.lapsed,
                 settled: counters.settled,
                 abandoned: counters.abandoned,
+                exhausted: counters.exhausted,
                 usage_read: counters.usage_read,
                 usage_missing: counters.usage_missing,
                 usage_unreadable: counters.usage_unreadable,
@@ -236,6 +252,9 @@ impl Pool {
                 waiting: core.waiting() as u64,
                 hold: Some(core.hold_until().saturating_since(now))
                     .filter(|hold| *hold > Duration::ZERO),
+                closed: core
+                    .closed(now)
+                    .map(|closed| closed.until.saturating_since(now)),
                 limits: core
                     .status(now)
                     .into_iter()

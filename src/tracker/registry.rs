@@ -30,6 +30,7 @@ struct Registered {
 /// What whoever shares a pool has to agree on.
 struct Settings {
     limits: Vec<Limit>,
+    discovers: bool,
     charge: Charge,
     options: PoolOptions,
 }
@@ -66,6 +67,7 @@ impl RateLimitTracker {
         let name = pool_name(tier);
         let wanted = Settings {
             limits: options.limits(tier),
+            discovers: tier.discovers_limits(),
             charge: tier.charge(),
             options: options.clone(),
         };
@@ -74,7 +76,7 @@ impl RateLimitTracker {
         }
         // Outside the lock: a user's factory may take its time, or ask for another pool.
         let strategy = options.build(tier, &wanted.limits);
-        let pool = Pool::new(name.clone(), strategy, options.grace);
+        let pool = Pool::new(name.clone(), strategy, &wanted.limits, options);
         match self.lock().entry(name) {
             Entry::Occupied(raced) => raced.get().pool_for(raced.key(), &wanted),
             Entry::Vacant(vacant) => {
@@ -120,6 +122,7 @@ impl Registered {
 impl Settings {
     fn agree_with(&self, other: &Self) -> bool {
         self.limits == other.limits
+            && self.discovers == other.discovers
             && self.charge == other.charge
             && self.options.agrees_with(&other.options)
     }

@@ -17,6 +17,7 @@ pub(super) struct Counters {
     pub(super) settled: u64,
     pub(super) abandoned: u64,
     pub(super) throttled: u64,
+    pub(super) exhausted: u64,
     pub(super) usage_read: u64,
     pub(super) usage_missing: u64,
     pub(super) usage_unreadable: u64,
@@ -45,6 +46,9 @@ pub struct Stats {
     pub too_large: u64,
     /// Responses by which the provider refused a request for its rate limit.
     pub throttled: u64,
+    /// Requests refused because the provider had said that the account is exhausted, or may not use
+    /// this at all.
+    pub exhausted: u64,
     /// Reservations made. A request may need several if it does not use one in time.
     pub granted: u64,
     /// Reservations given back unused.
@@ -70,6 +74,9 @@ pub struct Stats {
     /// How much longer nobody is admitted because the provider asked for a pause.
     #[cfg_attr(feature = "serde", serde(serialize_with = "seconds::optional"))]
     pub hold: Option<Duration>,
+    /// How much longer every request is refused because the account is exhausted.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "seconds::optional"))]
+    pub closed: Option<Duration>,
     /// Every limit of the pool.
     pub limits: Vec<LimitStats>,
 }
@@ -92,8 +99,13 @@ pub struct LimitStats {
     pub others: u64,
     /// The provider's number.
     pub limit: u64,
-    /// The most that is let through: less the margin, or less still if the provider said so.
+    /// The number in force: the provider's, or another one that it reported since.
+    pub in_force: u64,
+    /// The most that is let through: what is in force, less the margin.
     pub effective: u64,
+    /// How far that stays below what is in force: the limit's margin, or more if it is adaptive and
+    /// had to widen.
+    pub margin: u64,
     /// `used` in percent of `effective`.
     pub percent: f64,
     /// In how long the next units free by themselves. `None`: nothing counts, or only requests
@@ -111,7 +123,9 @@ impl LimitStats {
             used: status.used,
             others: status.others,
             limit: status.limit.amount(),
+            in_force: status.amount,
             effective: status.effective,
+            margin: status.amount.saturating_sub(status.effective),
             percent: if status.effective == 0 {
                 100.0
             } else {
@@ -141,6 +155,13 @@ impl fmt::Display for Stats {
         )?;
         if let Some(hold) = self.hold {
             write!(f, "\n  on hold for another {hold:.1?}")?;
+        }
+        if let Some(closed) = self.closed {
+            write!(
+                f,
+                "\n  the account is exhausted; asked again in {closed:.1?}, {} refused for it",
+                self.exhausted
+            )?;
         }
         for limit in &self.limits {
             write!(f, "\n  {limit}")?;
