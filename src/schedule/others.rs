@@ -13,13 +13,17 @@ const SAMPLES: u32 = 8;
 ///
 /// A gauge: each reading replaces the one before. A provider only tells what was used in all, and
 /// which of our own requests it had counted by then is known within bounds. So a reading is a range.
-/// As long as everything can be ours, nobody else is there; once it cannot, they use as much as is
-/// possible, and go on growing as they did.
+/// As long as it is likely that everything is ours, nobody else is there; once it is not, they use as
+/// much as is possible, and go on growing as they did.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     amount: u64,
     /// When that was so: when the request was sent whose answer told.
     seen: Timestamp,
+    /// What was free.
+    free: u64,
+    /// What the provider lets them use beside us.
+    bound: u64,
     /// By when all of it has expired.
     until: Timestamp,
     /// Until when somebody is taken to be there, once seen.
@@ -31,19 +35,37 @@ pub(super) struct Others {
 /// What somebody else used when a request was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// If everything of ours was counted that may have been.
-    pub(super) least: u64,
+    /// If everything of ours was counted that may have been, but half of what may have expired.
+    pub(super) likely: u64,
     /// If only that was counted which certainly was.
     pub(super) most: u64,
+    /// What nobody used, of what we may let through.
+    pub(super) free: u64,
+    /// What the provider lets them use, beside what certainly was ours.
+    pub(super) bound: u64,
 }
 
 impl Others {
+    /// What they used when last seen.
+    pub(super) fn seen(&self, now: Timestamp) -> u64 {
+        match self.until > now {
+            true => self.amount,
+            false => 0,
+        }
+    }
+
     /// What to take them to use when something that is sent now is counted, `skew` later at most.
     pub(super) fn at(&self, now: Timestamp, skew: Duration) -> u64 {
         if self.until <= now {
             return 0;
         }
-        self.amount.saturating_add(self.growth(now, skew))
+        let earlier = self.earlier.iter().map(|(_, amount)| *amount);
+        let grown = earlier
+            .fold(self.amount, u64::max)
+            .saturating_add(self.growth(now, skew));
+        // They see the same room, and may take it at the same time: half of it is theirs.
+        let shared = self.amount.saturating_add(self.free.div_ceil(2));
+        grown.max(shared).min(self.bound.max(self.amount))
     }
 
     /// Whether they were there when last seen, and that is too long ago to say anything.
@@ -70,7 +92,7 @@ impl Others {
             // Answers may overtake each other.
             return;
         }
-        if reading.least > 0 {
+        if reading.likely > 0 {
             self.present_until = now + window;
         }
         let amount = match self.present_until > now {
@@ -93,6 +115,11 @@ impl Others {
             self.earlier.pop_front();
         }
         self.amount = amount;
+        self.free = match amount {
+            0 => 0,
+            _ => reading.free,
+        };
+        self.bound = reading.bound;
         self.seen = sent;
         self.until = now + reset;
     }
@@ -127,8 +154,13 @@ mod tests {
         Timestamp::ZERO + SECOND * u32::try_from(secs).unwrap()
     }
 
-    fn observe(others: &mut Others, secs: u64, least: u64, most: u64) {
-        let reading = Reading { least, most };
+    fn observe(others: &mut Others, secs: u64, likely: u64, most: u64) {
+        let reading = Reading {
+            likely,
+            most,
+            free: 0,
+            bound: 35,
+        };
         others.observe(at(secs), at(secs), reading, WINDOW, WINDOW);
     }
 
@@ -158,8 +190,10 @@ mod tests {
         for secs in 100..=110 {
             observe(&mut others, secs, 1, 3 * (secs - 100));
         }
-        // Three a second, of which the last reading is two seconds old, and a second to go.
-        assert_eq!(others.at(at(112), SECOND), 30 + 9);
+        // Three a second, of which the last reading is as old as now is, and a second to go.
+        assert_eq!(others.at(at(110), SECOND), 30 + 3);
+        // The provider would not let them.
+        assert_eq!(others.at(at(112), SECOND), 35);
         for secs in 111..=125 {
             observe(&mut others, secs, 1, 30);
         }
@@ -182,7 +216,12 @@ mod tests {
     fn an_answer_that_was_overtaken_says_nothing_new() {
         let mut others = Others::default();
         observe(&mut others, 100, 5, 5);
-        let reading = Reading { least: 9, most: 9 };
+        let reading = Reading {
+            likely: 9,
+            most: 9,
+            free: 0,
+            bound: 35,
+        };
         others.observe(at(101), at(99), reading, WINDOW, WINDOW);
         assert_eq!(others.at(at(101), Duration::ZERO), 5);
     }

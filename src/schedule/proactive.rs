@@ -545,7 +545,7 @@ impl SchedulingStrategy for Proactive {
         let moment = self.wall.now(now);
         self.windows
             .iter_mut()
-            .map(|window| window.status(moment, &self.timing))
+            .map(|window| window.status(moment))
             .collect()
     }
 }

@@ -348,14 +348,19 @@ impl Window {
         let rounding = report.rounded_to.saturating_sub(1);
         let amount = report.limit.unwrap_or(self.amount);
         let used = amount.saturating_sub(remaining);
+        let expiring = self.expiring(now, timing);
+        let certain = self.least_counted(expiring, &ours, timing);
         let reading = Reading {
-            least: used
-                .saturating_sub(rounding)
-                .saturating_sub(self.most_counted(&ours, timing)),
+            free: self.effective.saturating_sub(used),
+            bound: amount.saturating_sub(certain),
+            likely: used.saturating_sub(rounding).saturating_sub(
+                self.most_counted(&ours, timing)
+                    .saturating_sub(expiring / 2),
+            ),
             most: used
                 .saturating_add(rounding)
                 .min(amount)
-                .saturating_sub(self.least_counted(now, &ours, timing)),
+                .saturating_sub(certain),
         };
         let window = self.limit.window();
         let reset = report.reset.map_or(window, |reset| reset.min(window));
@@ -382,21 +387,27 @@ impl Window {
     }
 
     /// All of ours that it certainly had counted, and not forgotten.
-    fn least_counted(&self, now: Moment, ours: &Ours, timing: &Timing) -> u64 {
+    fn least_counted(&self, expiring: u64, ours: &Ours, timing: &Timing) -> u64 {
         let Horizon::Sliding(window) = &self.horizon else {
             return self.most_counted(ours, timing);
         };
-        // What it counted as early as it could have it may have forgotten by now.
-        let gone = self.log.total_until(now.time + timing.max_skew);
         let newer = self.log.total_after(ours.sent + *window);
         self.log
             .total()
-            .saturating_sub(gone)
+            .saturating_sub(expiring)
             .saturating_sub(newer)
             .saturating_add(match self.counted {
                 Counted::Head if ours.anchor <= ours.sent => 0,
                 Counted::Head | Counted::End => ours.own,
             })
+    }
+
+    /// All of ours that it may have forgotten by now, if it counted it as early as it could have.
+    fn expiring(&self, now: Moment, timing: &Timing) -> u64 {
+        match self.horizon {
+            Horizon::Sliding(_) => self.log.total_until(now.time + timing.max_skew),
+            Horizon::Day(_) => 0,
+        }
     }
 
     /// The provider refused a request, sent at `sent`, that was within what is in force.
@@ -447,13 +458,13 @@ impl Window {
         }
     }
 
-    pub(super) fn status(&mut self, now: Moment, timing: &Timing) -> LimitStatus {
+    pub(super) fn status(&mut self, now: Moment) -> LimitStatus {
         self.expire(now);
         LimitStatus {
             limit: self.limit,
             amount: self.amount,
-            used: self.used(now, timing),
-            others: self.others.at(now.time, timing.max_skew),
+            used: self.ours().saturating_add(self.others.seen(now.time)),
+            others: self.others.seen(now.time),
             effective: self.effective,
             frees_at: self
                 .log
