@@ -109,23 +109,33 @@
 //! that is set, where the reset is the time until the limit is wholly free. A refusal that waiting
 //! can cure adds `retry-after` (seconds) and `retry-after-ms`, both rounded up.
 
+mod account;
 mod behaviour;
 mod body;
 mod builder;
 mod clock;
 mod endpoint;
+mod enforcement;
 mod exchange;
+mod gate;
 mod ledger;
+mod limiter;
+mod others;
 mod provider;
 mod rate_headers;
 mod report;
 mod server;
-mod sliding_log;
+mod tally;
+mod twin;
 
 pub use self::{
+    account::Account,
     body::SimulatorBody,
     builder::{ChargedAt, SimulatorBuilder},
+    enforcement::{Enforcement, Midnight},
+    others::OtherTraffic,
     provider::{Simulator, SimulatorFuture},
     report::{Arrival, Delivery, MeterReport, Report},
     server::SimulatorServer,
+    twin::Twin,
 };
