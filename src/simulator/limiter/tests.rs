@@ -15,39 +15,36 @@ type History = Vec<(Duration, u64)>;
 
 const NANO: Duration = Duration::from_nanos(1);
 
-/// What a limiter is compared with.
-struct Definition {
-    make: Box<dyn Fn(u64) -> Box<dyn Limiter>>,
-    /// What is used of a limit at a moment, rounded up to whole units.
-    used: Box<dyn Fn(&History, u64, Duration) -> u64>,
-    /// Up to which time passes between one request and the next, at random.
+/// Plays random requests and checks every answer against `used`: what is used of a limit at a
+/// moment, rounded up to whole units, as a fraction that is missing keeps a whole one from fitting.
+/// Between two requests up to `step` passes.
+fn compare<L: Limiter>(
+    seed: u64,
     step: Duration,
-}
-
-/// Plays random requests and checks every answer. `fits` is judged by `used`: a fraction of a unit
-/// that is missing keeps a whole one from fitting.
-fn compare(seed: u64, definition: &Definition) {
+    make: impl Fn(u64) -> L,
+    used: impl Fn(&History, u64, Duration) -> u64,
+) {
     let mut rng = Rng::with_seed(seed);
     let limit = rng.u64(1..=20);
-    let mut limiter = (definition.make)(limit);
+    let mut limiter = make(limit);
     let mut history = History::new();
     let mut now = Duration::ZERO;
-    let steps = [Duration::ZERO, NANO, definition.step / 10, definition.step];
+    let steps = [Duration::ZERO, NANO, step / 10, step];
     for request in 0..200 {
         now += match rng.usize(0..6) {
             choice @ 0..4 => steps[choice],
-            _ => definition.step.mul_f64(rng.f64()),
+            _ => step.mul_f64(rng.f64()),
         };
         let context = format!("seed {seed}, request {request}, limit {limit}, at {now:?}");
         limiter.expire(now);
-        let used = (definition.used)(&history, limit, now);
-        assert_eq!(limiter.used(), used, "{context}");
-        assert_eq!(limiter.remaining(), limit.saturating_sub(used), "{context}");
+        let now_used = used(&history, limit, now);
+        assert_eq!(limiter.used(), now_used, "{context}");
+        let left = limit.saturating_sub(now_used);
+        assert_eq!(limiter.remaining(), left, "{context}");
 
         let amount = rng.u64(0..=8);
-        let fits = |history: &History, at| {
-            amount == 0 || (definition.used)(history, limit, at) + amount <= limit
-        };
+        let fits =
+            |history: &History, at| amount == 0 || used(history, limit, at) + amount <= limit;
         assert_eq!(limiter.fits(amount), fits(&history, now), "{context}");
         match limiter.wait_for(now, amount) {
             Wait::NONE => assert!(fits(&history, now), "{context}"),
@@ -59,9 +56,9 @@ fn compare(seed: u64, definition: &Definition) {
             Wait::ForAnother => panic!("{context}: nothing is in flight"),
         }
         let empty = now + limiter.wait_until_empty(now);
-        assert_eq!((definition.used)(&history, limit, empty), 0, "{context}");
+        assert_eq!(used(&history, limit, empty), 0, "{context}");
         if empty > now {
-            let before = (definition.used)(&history, limit, empty - NANO);
+            let before = used(&history, limit, empty - NANO);
             assert!(before > 0, "{context}");
         }
 
@@ -84,11 +81,9 @@ fn a_sliding_log_sums_up_its_window() {
     for seed in 0..300 {
         compare(
             seed,
-            &Definition {
-                make: Box::new(|limit| Box::new(SlidingLog::new(limit, WINDOW))),
-                used: Box::new(|history, _, now| sum(history, |at| at + WINDOW > now)),
-                step: Duration::from_secs(4),
-            },
+            Duration::from_secs(4),
+            |limit| SlidingLog::new(limit, WINDOW),
+            |history, _, now| sum(history, |at| at + WINDOW > now),
         );
     }
 }
@@ -102,20 +97,18 @@ fn a_bucket_misses_what_was_not_refilled_since_it_was_full() {
     for seed in 0..300 {
         compare(
             seed,
-            &Definition {
-                make: Box::new(|limit| Box::new(TokenBucket::new(limit, WINDOW))),
-                used: Box::new(|history, limit, now| {
-                    let window = WINDOW.as_nanos() as i128;
-                    let missing = (0..history.len()).map(|first| {
-                        let (start, _) = history[first];
-                        let counted: u64 = history[first..].iter().map(|&(_, n)| n).sum();
-                        let refilled = (now - start).as_nanos() as i128 * i128::from(limit);
-                        i128::from(counted) * window - refilled
-                    });
-                    let missing = missing.fold(0, i128::max);
-                    u64::try_from((missing + window - 1) / window).unwrap()
-                }),
-                step: Duration::from_secs(3),
+            Duration::from_secs(3),
+            |limit| TokenBucket::new(limit, WINDOW),
+            |history, limit, now| {
+                let window = WINDOW.as_nanos() as i128;
+                let missing = (0..history.len()).map(|first| {
+                    let (start, _) = history[first];
+                    let counted: u64 = history[first..].iter().map(|&(_, n)| n).sum();
+                    let refilled = (now - start).as_nanos() as i128 * i128::from(limit);
+                    i128::from(counted) * window - refilled
+                });
+                let missing = missing.fold(0, i128::max);
+                u64::try_from((missing + window - 1) / window).unwrap()
             },
         );
     }
@@ -134,13 +127,9 @@ fn a_counter_sums_up_the_period_of_the_clock() {
         let number = move |at| clock.since_epoch(at).as_nanos() / PERIOD.as_nanos();
         compare(
             seed,
-            &Definition {
-                make: Box::new(move |limit| {
-                    Box::new(FixedCounter::new(limit, Periods::Every(PERIOD, clock)))
-                }),
-                used: Box::new(move |history, _, now| sum(history, |at| number(at) == number(now))),
-                step: Duration::from_secs(25),
-            },
+            Duration::from_secs(25),
+            move |limit| FixedCounter::new(limit, Periods::Every(PERIOD, clock)),
+            move |history, _, now| sum(history, |at| number(at) == number(now)),
         );
     }
 }
@@ -157,16 +146,12 @@ fn a_daily_counter_sums_up_the_date_of_the_zone() {
             };
             compare(
                 seed,
-                &Definition {
-                    make: Box::new(move |limit| {
-                        Box::new(FixedCounter::new(limit, Periods::Days(midnight, clock)))
-                    }),
-                    used: Box::new(move |history, _, now| {
-                        // Older ones are of another date for certain.
-                        let recent = |at| at + Duration::from_secs(26 * 3_600) > now;
-                        sum(history, |at| recent(at) && date(at) == date(now))
-                    }),
-                    step: Duration::from_secs(15 * 3_600),
+                Duration::from_secs(15 * 3_600),
+                move |limit| FixedCounter::new(limit, Periods::Days(midnight, clock)),
+                move |history, _, now| {
+                    // Older ones are of another date for certain.
+                    let recent = |at| at + Duration::from_secs(26 * 3_600) > now;
+                    sum(history, |at| recent(at) && date(at) == date(now))
                 },
             );
         }
