@@ -544,7 +544,8 @@ async fn groq_tells_requests_per_day_and_tokens_per_minute() {
     let groq = Simulator::twin(Twin::Groq)
         .requests(30)
         .limit(Limit::requests(1_000).per_day())
-        .tokens(8_000)
+        .limit(Limit::tokens(100_000).per_day())
+        .limit(Limit::tokens(8_000).per_minute())
         .build();
     let send = |input, cap| {
         let body = chat_body(input, cap).to_string();
