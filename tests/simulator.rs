@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -21,94 +21,19 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
 
-const CHAT: &str = "/v1/chat/completions";
+use self::simulated::{
+    CHAT, MESSAGES, always, chat, chat_body, events, header, millis, post, streamed, text, value,
+};
+
+mod simulated;
+
 const RESPONSES: &str = "/v1/responses";
 const EMBEDDINGS: &str = "/v1/embeddings";
-const MESSAGES: &str = "/v1/messages";
 
 const WINDOW: Duration = Duration::from_secs(10);
 
-fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn always<T: Clone>(value: T) -> std::ops::RangeInclusive<T> {
-    value.clone()..=value
-}
-
 fn simulator() -> SimulatorBuilder {
     Simulator::builder().window(WINDOW)
-}
-
-fn post(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
-    Request::post(path)
-        .header(http::header::HOST, "simulator")
-        .body(Full::new(body.into()))
-        .expect("a valid request")
-}
-
-/// A chat request with a prompt of this many tokens.
-fn chat_body(input_tokens: usize, max_tokens: u64) -> Value {
-    json!({
-        "model": "gpt-test",
-        "messages": [{"role": "user", "content": "x".repeat(input_tokens * 4)}],
-        "max_tokens": max_tokens,
-    })
-}
-
-fn chat(input_tokens: usize, max_tokens: u64) -> Request<Full<Bytes>> {
-    post(CHAT, chat_body(input_tokens, max_tokens).to_string())
-}
-
-fn streamed(mut body: Value) -> String {
-    body["stream"] = true.into();
-    body.to_string()
-}
-
-async fn text<B>(response: Response<B>) -> String
-where
-    B: Body,
-    B::Error: std::fmt::Debug,
-{
-    let body = response.into_body().collect().await.expect("a whole body");
-    String::from_utf8(body.to_bytes().to_vec()).expect("text")
-}
-
-async fn value<B>(response: Response<B>) -> Value
-where
-    B: Body,
-    B::Error: std::fmt::Debug,
-{
-    assert_eq!(header(&response, "content-type"), Some("application/json"));
-    serde_json::from_str(&text(response).await).expect("JSON")
-}
-
-fn header<'a, B>(response: &'a Response<B>, name: &str) -> Option<&'a str> {
-    let value = response.headers().get(name)?;
-    Some(value.to_str().expect("a text header"))
-}
-
-/// The names and payloads of server-sent events; `[DONE]` becomes a string.
-fn events(stream: &str) -> Vec<(Option<String>, Value)> {
-    let events = stream.strip_suffix("\n\n").expect("a complete last event");
-    events
-        .split("\n\n")
-        .map(|event| {
-            let mut name = None;
-            let mut data = None;
-            for line in event.lines() {
-                match line.split_once(": ") {
-                    Some(("event", value)) => name = Some(value.to_owned()),
-                    Some(("data", "[DONE]")) => data = Some(json!("[DONE]")),
-                    Some(("data", value)) => {
-                        data = Some(serde_json::from_str(value).expect("JSON"));
-                    }
-                    _ => panic!("not a line of an event: {line:?}"),
-                }
-            }
-            (name, data.expect("an event with data"))
-        })
-        .collect()
 }
 
 /// A client on the other end of an in-memory pipe.

@@ -57,6 +57,11 @@ impl Behaviour {
 }
 
 impl TokenDelays {
+    /// Whether there is never any delay.
+    pub(super) fn are_none(&self) -> bool {
+        self.range.end().is_zero()
+    }
+
     /// How long it takes to generate this many tokens.
     pub(super) fn total(&self, tokens: u64) -> Duration {
         let mut delays = self.clone();
@@ -77,7 +82,7 @@ fn duration_in(rng: &mut Rng, range: &RangeInclusive<Duration>) -> Duration {
 
 /// Spreads neighbouring indices over the whole state (the finalizer of SplitMix64): the generator
 /// steps by adding a constant, so seeds that are close would give streams that resemble each other.
-fn mixed(seed: u64, index: u64) -> u64 {
+pub(super) fn mixed(seed: u64, index: u64) -> u64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -5,6 +5,7 @@ mod embeddings;
 mod event_stream;
 mod fault;
 mod filler;
+mod generate_content;
 mod messages;
 mod prompt;
 mod responses;
@@ -16,10 +17,6 @@ use serde_json::Value;
 
 pub(super) use self::event_stream::EventStream;
 pub(super) use self::fault::{ErrorShape, Fault};
-
-/// Where the wall clock of the simulated provider starts, in Unix seconds. It has one of its own so
-/// that two runs with one seed give the same bytes.
-const EPOCH: u64 = 1_800_000_000;
 
 /// An endpoint of the provider.
 pub(super) trait Endpoint: Sync {
@@ -88,6 +85,7 @@ impl Output {
 pub(super) struct Answer {
     pub(super) index: u64,
     pub(super) model: String,
+    /// In Unix seconds.
     pub(super) created: u64,
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
@@ -98,17 +96,18 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// `created` is the time since the Unix epoch.
     pub(super) fn new(
         index: u64,
         prompt: Prompt,
         output_tokens: u64,
         truncated: bool,
-        at: Duration,
+        created: Duration,
     ) -> Self {
         Self {
             index,
             model: prompt.model,
-            created: EPOCH.saturating_add(at.as_secs()),
+            created: created.as_secs(),
             input_tokens: prompt.input_tokens,
             output_tokens,
             truncated,
@@ -117,7 +116,7 @@ impl Answer {
         }
     }
 
-    fn total_tokens(&self) -> u64 {
+    pub(super) fn total_tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
@@ -126,15 +125,45 @@ impl Answer {
     }
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy)]
+pub(super) struct Route<'a> {
+    pub(super) endpoint: &'static dyn Endpoint,
+    /// The model, where the path names it.
+    pub(super) model: Option<&'a str>,
+}
+
 /// The endpoint at a path.
-pub(super) fn find(path: &str) -> Option<&'static dyn Endpoint> {
-    match path {
-        "/v1/chat/completions" => Some(&chat::Chat),
-        "/v1/responses" => Some(&responses::Responses),
-        "/v1/embeddings" => Some(&embeddings::Embeddings),
-        "/v1/messages" => Some(&messages::Messages),
-        _ => None,
+pub(super) fn find(path: &str) -> Option<Route<'_>> {
+    if let Some(called) = path.strip_prefix("/v1beta/models/") {
+        let (model, method) = called.rsplit_once(':')?;
+        let endpoint: &'static dyn Endpoint = match method {
+            "generateContent" => &generate_content::GenerateContent { stream: false },
+            "streamGenerateContent" => &generate_content::GenerateContent { stream: true },
+            _ => return None,
+        };
+        let model = Some(model);
+        return Some(Route { endpoint, model });
     }
+    let (model, path) = match path.strip_prefix("/openai/deployments/") {
+        Some(deployment) => {
+            let (model, path) = deployment.split_once('/')?;
+            (Some(model), path)
+        }
+        None => {
+            let versions = ["/v1beta/openai/", "/openai/v1/", "/v1/", "/"];
+            let path = versions.iter().find_map(|base| path.strip_prefix(base))?;
+            (None, path)
+        }
+    };
+    let endpoint: &'static dyn Endpoint = match path {
+        "chat/completions" => &chat::Chat,
+        "responses" => &responses::Responses,
+        "embeddings" => &embeddings::Embeddings,
+        "messages" => &messages::Messages,
+        _ => return None,
+    };
+    Some(Route { endpoint, model })
 }
 
 /// An event without a name.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{Candidate, Decision};
+use super::ledger::{Candidate, Decision, Position};
 use super::provider::Shared;
 use super::report::Delivery;
 
@@ -21,7 +21,7 @@ enum Stage {
     Receiving,
     /// On its way to the limiter.
     Submitted,
-    Answering(Decision),
+    Answering(Position),
     Done,
 }
 
@@ -53,7 +53,7 @@ impl Exchange {
             // Looked at before the first sleep: a request that is due at once must not wait for
             // the next tick of the timer.
             if let Some(decision) = self.collect() {
-                self.stage = Stage::Answering(decision);
+                self.stage = Stage::Answering(decision.position);
                 return decision;
             }
             self.shared.clock().sleep_until(at).await;
@@ -62,10 +62,10 @@ impl Exchange {
 
     /// The last of the answer was handed over.
     pub(super) fn complete(&mut self) {
-        if let Stage::Answering(decision) = self.stage {
+        if let Stage::Answering(position) = self.stage {
             self.shared
                 .ledger()
-                .set_delivery(&decision, Delivery::Complete);
+                .set_delivery(position, Delivery::Complete);
         }
         self.stage = Stage::Done;
     }
@@ -86,10 +86,10 @@ impl Drop for Exchange {
         match self.stage {
             Stage::Receiving | Stage::Done => {}
             Stage::Submitted => self.shared.ledger().abandon(self.index),
-            Stage::Answering(decision) => self
+            Stage::Answering(position) => self
                 .shared
                 .ledger()
-                .set_delivery(&decision, Delivery::ClientGone),
+                .set_delivery(position, Delivery::ClientGone),
         }
     }
 }

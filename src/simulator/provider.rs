@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -20,20 +20,23 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower_service::Service;
 
+use super::account::Account;
 use super::behaviour::{Behaviour, Draw};
 use super::body::SimulatorBody;
-use super::builder::{ChargedAt, Charging, SimulatorBuilder};
-use super::clock::Clock;
-use super::endpoint::{self, Answer, Endpoint, ErrorShape, EventStream, Fault, Prompt, Stream};
+use super::builder::SimulatorBuilder;
+use super::clock::{Clock, WallClock};
+use super::endpoint::{
+    self, Answer, Endpoint, ErrorShape, EventStream, Fault, Output, Prompt, Route, Stream,
+};
 use super::exchange::Exchange;
-use super::ledger::{Candidate, Decision, Ledger, Policy};
+use super::ledger::{Candidate, Decision, Ledger, Refusal};
 use super::rate_headers;
 use super::report::Report;
 use super::server::SimulatorServer;
-use crate::tier::Charge;
+use super::twin::{Dialect, Refused, TokenCharge, Told, Twin};
+use crate::tier::Limit;
 
 const MAX_REQUEST_BODY: usize = 16 * 1024 * 1024;
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A simulated provider. See the [module](super) for what it does.
 ///
@@ -45,29 +48,77 @@ pub struct Simulator {
 
 /// What the clones of a simulator, and every exchange with it, share.
 pub(super) struct Shared {
-    clock: Clock,
-    policy: Policy,
-    charging: Charging,
-    behaviour: Behaviour,
-    ledger: Mutex<Ledger>,
+    pub(super) clock: Clock,
+    pub(super) wall_clock: WallClock,
+    pub(super) dialect: &'static dyn Dialect,
+    pub(super) charge: TokenCharge,
+    pub(super) behaviour: Behaviour,
+    /// The window of the report.
+    pub(super) window: Duration,
+    pub(super) ledger: Mutex<Ledger>,
 }
 
 impl Simulator {
-    /// Starts to configure a simulator.
+    /// Starts to configure a simulator that enforces its limits by exact sliding logs and sounds
+    /// like OpenAI.
     pub fn builder() -> SimulatorBuilder {
         SimulatorBuilder::new()
     }
 
-    pub(super) fn new(policy: Policy, charging: Charging, behaviour: Behaviour) -> Self {
+    /// Starts to configure a simulator that enforces, charges and tells as a real provider does.
+    ///
+    /// Its limits are yours to set: by [`requests`](SimulatorBuilder::requests) and
+    /// [`tokens`](SimulatorBuilder::tokens) those per minute, by [`limit`](SimulatorBuilder::limit)
+    /// any other.
+    ///
+    /// ```
+    /// use proactive_rate_limit::Limit;
+    /// use proactive_rate_limit::simulator::{Simulator, Twin};
+    ///
+    /// let anthropic = Simulator::twin(Twin::Anthropic)
+    ///     .requests(50)
+    ///     .limit(Limit::input_tokens(30_000).per_minute())
+    ///     .limit(Limit::output_tokens(8_000).per_minute())
+    ///     .build();
+    /// # assert_eq!(anthropic.report().requests.limit, Some(50));
+    /// ```
+    pub fn twin(twin: Twin) -> SimulatorBuilder {
+        SimulatorBuilder::of(twin)
+    }
+
+    pub(super) fn new(shared: Shared) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                clock: Clock::start(),
-                policy,
-                charging,
-                behaviour,
-                ledger: Mutex::new(Ledger::new(policy)),
-            }),
+            shared: Arc::new(shared),
         }
+    }
+
+    /// Lowers or raises a limit, from now on: that on the same meter and window, whatever its
+    /// amount is. What is counted stays counted. Returns whether there is such a limit.
+    ///
+    /// The limit set by [`SimulatorBuilder::requests`] is `Limit::requests(n).per(window)`, with
+    /// the [window](SimulatorBuilder::window) of the simulator; a limit that is enforced in several
+    /// ways changes in all of them.
+    ///
+    /// ```
+    /// use proactive_rate_limit::Limit;
+    /// use proactive_rate_limit::simulator::Simulator;
+    ///
+    /// let provider = Simulator::builder().requests(500).build();
+    /// assert!(provider.set_limit(&Limit::requests(100).per_minute()));
+    /// assert!(!provider.set_limit(&Limit::requests(100).per_day()));
+    /// assert_eq!(provider.report().requests.limit, Some(100));
+    /// ```
+    pub fn set_limit(&self, limit: &Limit) -> bool {
+        let mut ledger = self.shared.ledger();
+        let now = self.shared.clock.now();
+        ledger.set_limit(now, limit)
+    }
+
+    /// Puts the account into another state, from now on.
+    pub fn set_account(&self, account: Account) {
+        let mut ledger = self.shared.ledger();
+        let now = self.shared.clock.now();
+        ledger.set_account(now, account);
     }
 
     /// Answers one request.
@@ -93,14 +144,15 @@ impl Simulator {
         let draw = self.shared.behaviour.draw(exchange.index());
         let (head, body) = request.into_parts();
 
-        let endpoint = endpoint::find(head.uri.path());
+        let route = endpoint::find(head.uri.path());
+        let endpoint = route.map(|route| route.endpoint);
         let body = match receive(body).await {
             Received::Whole(bytes) => Ok(bytes),
             Received::TooLarge => Err(Fault::too_large()),
-            Received::BrokenOff => return error(Fault::broken_off(), endpoint, None, exchange),
+            Received::BrokenOff => return error(&Fault::broken_off(), endpoint, None, exchange),
         };
-        let asked = match endpoint {
-            Some(endpoint) => ask(endpoint, &head.method, body),
+        let asked = match route {
+            Some(route) => ask(route, &head.method, body),
             None => Err(Fault::unknown_url(head.uri.path())),
         };
 
@@ -108,13 +160,12 @@ impl Simulator {
         let decision = exchange.arrive(candidate, draw.arrival_latency).await;
 
         if let Some(refusal) = &decision.refusal {
-            let model = asked.as_ref().ok().map(|asked| &*asked.prompt.model);
-            let fault = Fault::throttled(refusal, model, self.shared.policy.window);
-            return error(fault, endpoint, Some(&decision), exchange);
+            let asked = asked.ok();
+            return refuse(refusal, asked.as_ref(), endpoint, &decision, exchange);
         }
         let asked = match asked {
             Ok(asked) => asked,
-            Err(fault) => return error(fault, endpoint, Some(&decision), exchange),
+            Err(fault) => return error(&fault, endpoint, Some(&decision), exchange),
         };
 
         let head_at = decision.at.saturating_add(draw.answer_latency);
@@ -122,7 +173,7 @@ impl Simulator {
             self.shared.clock.sleep_until(head_at).await;
         }
         if draw.fails {
-            error(Fault::failure(), endpoint, Some(&decision), exchange)
+            error(&Fault::failure(), endpoint, Some(&decision), exchange)
         } else {
             self.answer(asked, draw, head_at, &decision, exchange)
         }
@@ -176,13 +227,13 @@ impl Simulator {
 
     /// What arrived up to now. Requests still under way to the limiter are not in it.
     pub fn report(&self) -> Report {
-        let arrivals = {
+        let (arrivals, meters) = {
             let mut ledger = self.shared.ledger();
             let now = self.shared.clock.now();
-            ledger.arrivals(now)
+            ledger.read(now)
         };
         // Read without the lock, so that a long log does not hold up the provider.
-        Report::new(arrivals, &self.shared.policy)
+        Report::new(arrivals, meters, self.shared.window)
     }
 
     fn answer(
@@ -201,27 +252,26 @@ impl Simulator {
             prompt,
             output_tokens,
             truncated,
-            decision.at,
+            self.shared.wall_clock.since_epoch(decision.at),
         );
         let Some(stream) = stream else {
-            return json(
-                StatusCode::OK,
-                &endpoint.whole(&answer),
-                Some(decision),
-                exchange,
-            );
+            let told = Told {
+                total_tokens: Some(answer.total_tokens()),
+                ..self.shared.told(decision)
+            };
+            let body = endpoint.whole(&answer);
+            return json(StatusCode::OK, &body, Some(&told), exchange);
         };
-        let request_id = request_id(&exchange);
-        let events = EventStream::new(stream, answer, head_at, draw.token_delays);
-        let body = SimulatorBody::stream(events, exchange);
-        let mut response = respond(StatusCode::OK, body, request_id, Some(decision));
-        let headers = response.headers_mut();
+        let told = self.shared.told(decision);
+        let mut head = self.shared.head(StatusCode::OK, &exchange, Some(&told));
+        let headers = head.headers_mut();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/event-stream; charset=utf-8"),
         );
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        response
+        let events = EventStream::new(stream, answer, head_at, draw.token_delays);
+        head.map(|()| SimulatorBody::stream(events, exchange))
     }
 }
 
@@ -251,7 +301,10 @@ impl Shared {
                     output_tokens: 0,
                     required_tokens: 0,
                     charged_tokens: 0,
-                    charged_after: Duration::ZERO,
+                    charged_at_end: false,
+                    generates: false,
+                    head_after: Duration::ZERO,
+                    token_delays: None,
                 };
             }
         };
@@ -263,22 +316,20 @@ impl Shared {
             let actual = input_tokens.saturating_add(output_tokens);
             (StatusCode::OK, output_tokens, actual)
         };
-        let Charging { charge, charged_at } = self.charging;
-        let (required_tokens, charged_tokens, charged_after) = match (charge, charged_at) {
-            (Charge::Reserved, _) => {
+        let (required_tokens, charged_tokens) = match self.charge {
+            TokenCharge::Reserved => {
                 let longest = prompt.output.limit(self.behaviour.longest_answer());
                 let reserved = input_tokens.saturating_add(longest);
-                (reserved, reserved, Duration::ZERO)
+                (reserved, reserved)
             }
-            (Charge::Actual, ChargedAt::Arrival) => (actual, actual, Duration::ZERO),
-            (Charge::Actual, ChargedAt::End) => {
-                let generation = match asked.stream() {
-                    Some(_) => draw.token_delays.total(output_tokens),
-                    None => Duration::ZERO,
-                };
-                let until_end = draw.answer_latency.saturating_add(generation);
-                (input_tokens, actual, until_end)
+            TokenCharge::LargerOfPromptAndCap => {
+                // Without a cap there is nothing to compare the prompt with.
+                let larger = input_tokens.max(prompt.output.limit(0));
+                (larger, larger)
             }
+            TokenCharge::Prompt => (input_tokens, input_tokens),
+            TokenCharge::Actual => (actual, actual),
+            TokenCharge::ActualAtEnd => (input_tokens, actual),
         };
         Candidate {
             status,
@@ -286,8 +337,41 @@ impl Shared {
             output_tokens,
             required_tokens,
             charged_tokens,
-            charged_after,
+            charged_at_end: self.charge == TokenCharge::ActualAtEnd,
+            generates: prompt.output != Output::None,
+            head_after: draw.answer_latency,
+            token_delays: asked.stream().map(|_| draw.token_delays.clone()),
         }
+    }
+
+    fn told<'a>(&self, decision: &'a Decision) -> Told<'a> {
+        Told {
+            decision,
+            clock: self.wall_clock,
+            total_tokens: None,
+        }
+    }
+
+    /// The head of an answer, at this moment.
+    fn head(
+        &self,
+        status: StatusCode,
+        exchange: &Exchange,
+        told: Option<&Told<'_>>,
+    ) -> Response<()> {
+        let mut head = Response::new(());
+        *head.status_mut() = status;
+        let headers = head.headers_mut();
+        if let Ok(request_id) = HeaderValue::try_from(request_id(exchange)) {
+            headers.insert(self.dialect.request_id(), request_id);
+        }
+        if let Some(now) = self.wall_clock.at(self.clock.now()) {
+            rate_headers::date(headers, now);
+        }
+        if let Some(told) = told {
+            self.dialect.tell(headers, told);
+        }
+        head
     }
 }
 
@@ -324,64 +408,64 @@ where
     }
 }
 
-fn ask(
-    endpoint: &'static dyn Endpoint,
-    method: &Method,
-    body: Result<Bytes, Fault>,
-) -> Result<Asked, Fault> {
+fn ask(route: Route<'_>, method: &Method, body: Result<Bytes, Fault>) -> Result<Asked, Fault> {
+    let Route { endpoint, model } = route;
     if method != Method::POST {
         return Err(Fault::wrong_method(method));
     }
-    let body: Value = serde_json::from_slice(&body?).map_err(|error| {
+    let mut body: Value = serde_json::from_slice(&body?).map_err(|error| {
         Fault::bad_request(format!(
             "We could not parse the JSON body of your request: {error}"
         ))
     })?;
+    if let (Some(model), Some(fields)) = (model, body.as_object_mut()) {
+        fields.insert("model".to_owned(), model.into());
+    }
     let prompt = endpoint.read(&body).map_err(Fault::bad_request)?;
     Ok(Asked { endpoint, prompt })
 }
 
+fn refuse(
+    refusal: &Refusal,
+    asked: Option<&Asked>,
+    endpoint: Option<&'static dyn Endpoint>,
+    decision: &Decision,
+    exchange: Exchange,
+) -> Response<SimulatorBody> {
+    let shared = exchange.shared();
+    let told = shared.told(decision);
+    let status = shared.dialect.status(refusal);
+    let body = shared.dialect.refuse(&Refused {
+        refusal,
+        model: asked.map_or("default", |asked| &asked.prompt.model),
+        shape: endpoint.map_or(ErrorShape::OpenAi, Endpoint::errors),
+        request_id: &request_id(&exchange),
+    });
+    json(status, &body, Some(&told), exchange)
+}
+
 fn error(
-    fault: Fault,
+    fault: &Fault,
     endpoint: Option<&'static dyn Endpoint>,
     decision: Option<&Decision>,
     exchange: Exchange,
 ) -> Response<SimulatorBody> {
     let shape = endpoint.map_or(ErrorShape::OpenAi, Endpoint::errors);
     let body = fault.to_json(shape, &request_id(&exchange));
-    json(fault.status, &body, decision, exchange)
+    let told = decision.map(|decision| exchange.shared().told(decision));
+    json(fault.status, &body, told.as_ref(), exchange)
 }
 
 fn json(
     status: StatusCode,
     body: &Value,
-    decision: Option<&Decision>,
+    told: Option<&Told<'_>>,
     exchange: Exchange,
 ) -> Response<SimulatorBody> {
-    let request_id = request_id(&exchange);
-    let body = SimulatorBody::whole(body.to_string().into(), exchange);
-    let mut response = respond(status, body, request_id, decision);
-    response
-        .headers_mut()
+    let mut head = exchange.shared().head(status, &exchange, told);
+    head.headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn respond(
-    status: StatusCode,
-    body: SimulatorBody,
-    request_id: String,
-    decision: Option<&Decision>,
-) -> Response<SimulatorBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    if let Ok(request_id) = HeaderValue::try_from(request_id) {
-        response.headers_mut().insert(REQUEST_ID, request_id);
-    }
-    if let Some(decision) = decision {
-        rate_headers::insert(response.headers_mut(), decision);
-    }
-    response
+    head.map(|()| SimulatorBody::whole(body.to_string().into(), exchange))
 }
 
 fn request_id(exchange: &Exchange) -> String {
@@ -438,8 +522,9 @@ impl fmt::Debug for Shared {
         // Not the ledger: it may hold a million arrivals.
         f.debug_struct("Shared")
             .field("clock", &self.clock)
-            .field("policy", &self.policy)
-            .field("charging", &self.charging)
+            .field("wall_clock", &self.wall_clock)
+            .field("dialect", &self.dialect)
+            .field("charge", &self.charge)
             .field("behaviour", &self.behaviour)
             .finish_non_exhaustive()
     }

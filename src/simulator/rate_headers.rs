@@ -1,52 +1,48 @@
+//! Values of headers, and the headers that several providers share.
+
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::ledger::{Decision, Gauge};
+/// The first moment that an HTTP date cannot tell: the year 10000, in Unix seconds.
+const END_OF_HTTP_DATES: u64 = 253_402_300_800;
 
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Sets a header to a number.
+pub(super) fn number(headers: &mut HeaderMap, name: &'static str, value: u64) {
+    headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+}
 
-/// Limit, remaining and reset of one meter.
-type Names = [HeaderName; 3];
+/// Sets a header to a text that can be sent.
+pub(super) fn text(headers: &mut HeaderMap, name: &'static str, value: &impl fmt::Display) {
+    if let Ok(value) = HeaderValue::try_from(value.to_string()) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
 
-const REQUESTS: Names = [
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-];
-const TOKENS: Names = [
-    HeaderName::from_static("x-ratelimit-limit-tokens"),
-    HeaderName::from_static("x-ratelimit-remaining-tokens"),
-    HeaderName::from_static("x-ratelimit-reset-tokens"),
-];
+pub(super) fn retry_after(headers: &mut HeaderMap, wait: Duration) {
+    headers.insert(RETRY_AFTER, HeaderValue::from(ceil_to_seconds(wait)));
+}
 
-/// Adds what a provider tells about its limits.
-pub(super) fn insert(headers: &mut HeaderMap, decision: &Decision) {
-    for (names, gauge) in [(REQUESTS, decision.requests), (TOKENS, decision.tokens)] {
-        if let Some(gauge) = gauge {
-            insert_gauge(headers, names, gauge);
+pub(super) fn retry_after_ms(headers: &mut HeaderMap, wait: Duration) {
+    number(headers, "retry-after-ms", ceil_to_millis(wait));
+}
+
+/// Sets the date, unless it lies outside of what HTTP can tell.
+pub(super) fn date(headers: &mut HeaderMap, time: SystemTime) {
+    let since_epoch = time.duration_since(UNIX_EPOCH);
+    if since_epoch.is_ok_and(|since| since.as_secs() < END_OF_HTTP_DATES) {
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(time)) {
+            headers.insert(DATE, date);
         }
     }
-    if let Some(wait) = decision.refusal.and_then(|refusal| refusal.wait) {
-        headers.insert(RETRY_AFTER, number(ceil_to(wait, Duration::from_secs(1))));
-        headers.insert(RETRY_AFTER_MS, number(ceil_to_millis(wait)));
-    }
 }
 
-fn insert_gauge(headers: &mut HeaderMap, [limit, remaining, reset]: Names, gauge: Gauge) {
-    headers.insert(limit, number(gauge.limit));
-    headers.insert(remaining, number(gauge.remaining));
-    if let Ok(value) = HeaderValue::try_from(GoDuration(gauge.reset).to_string()) {
-        headers.insert(reset, value);
-    }
+pub(super) fn ceil_to_seconds(duration: Duration) -> u64 {
+    ceil_to(duration, Duration::from_secs(1))
 }
 
-fn number(value: u64) -> HeaderValue {
-    HeaderValue::from(value)
-}
-
-fn ceil_to_millis(duration: Duration) -> u64 {
+pub(super) fn ceil_to_millis(duration: Duration) -> u64 {
     ceil_to(duration, Duration::from_millis(1))
 }
 
@@ -111,6 +107,22 @@ mod tests {
     fn waits_are_rounded_up() {
         let wait = Duration::from_micros(1_000_001);
         assert_eq!(ceil_to_millis(wait), 1_001);
-        assert_eq!(ceil_to(wait, Duration::from_secs(1)), 2);
+        assert_eq!(ceil_to_seconds(wait), 2);
+    }
+
+    #[test]
+    fn dates_that_cannot_be_told_are_not() {
+        let mut headers = HeaderMap::new();
+        date(&mut headers, UNIX_EPOCH - Duration::from_secs(1));
+        date(
+            &mut headers,
+            UNIX_EPOCH + Duration::from_secs(END_OF_HTTP_DATES),
+        );
+        assert!(headers.is_empty());
+        date(
+            &mut headers,
+            UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+        );
+        assert_eq!(headers[DATE], "Fri, 15 Jan 2027 08:00:00 GMT");
     }
 }

@@ -1,8 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::ledger::Policy;
-use super::sliding_log::worst_window;
+use super::gate::Gate;
+use super::limiter::worst_window;
+use crate::tier::{Limit, Meter};
 
 /// One request that arrived, as the provider saw it.
 ///
@@ -53,22 +54,33 @@ pub enum Delivery {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MeterReport {
-    /// Units per window; `None` if unlimited.
+    /// What is counted.
+    pub meter: Meter,
+    /// The length of the window that is enforced; zero for what is in flight.
+    pub window: Duration,
+    /// Units per window now; `None` if unlimited.
     pub limit: Option<u64>,
-    /// Units counted in all.
+    /// Units counted in all, of ours: others have a count of their own.
     pub counted: u64,
-    /// The most units counted in any interval `(x, x + window]`, each at the moment it was counted.
-    /// Exact: the maximum over the whole log.
+    /// The most units of ours counted in any interval `(x, x + window]`, each at the moment it was
+    /// counted, or the most that were ever in flight. Exact, and sliding whatever way the limit is
+    /// enforced: where a bucket or a counter let more pass than the limit, it shows.
     pub worst_window: u64,
-    /// The share of the limit that was used, as a fraction; `None` if unlimited, if the limit is
-    /// zero, or if nothing was counted.
+    /// The share of the limit that we used, as a fraction; `None` if unlimited, if the limit is
+    /// zero, if nothing was counted, or for what is in flight.
     ///
     /// It is taken over the whole windows that fit between the first and the last unit counted,
     /// and at least one, from the first on: units counted in `[first, first + n * window)` divided
     /// by `n * limit`. Whole windows make it fair to bursts (a client that sends everything at the
     /// start of each window uses 100 %, not more) and it cannot exceed 1 unless the limit itself was
-    /// exceeded. What follows the last whole window is left out.
+    /// exceeded, or lowered since. What follows the last whole window is left out.
     pub share_used: Option<f64>,
+    /// Units that [others](super::SimulatorBuilder::others) used.
+    pub others_counted: u64,
+    /// Units that others were refused.
+    pub others_refused: u64,
+    /// The worst window of ours and those of others together: what the provider saw.
+    pub worst_window_of_all: u64,
 }
 
 /// What a simulator saw up to now. Get one with [`Simulator::report`](super::Simulator::report).
@@ -88,7 +100,8 @@ pub struct Report {
     pub arrived: u64,
     /// Requests answered with a 2xx status, whether or not the answer is delivered yet.
     pub answered: u64,
-    /// Requests refused with 429, those that were too large for the limit among them.
+    /// Requests refused by a limit, those that were too large for it among them, or because of the
+    /// state of the account: with 429, and with other statuses at some providers.
     pub throttled: u64,
     /// Requests answered with any other status: simulated failures and malformed requests.
     pub failed: u64,
@@ -98,13 +111,15 @@ pub struct Report {
     pub input_tokens: u64,
     /// Tokens generated for them, whether the client stayed to read them or not.
     pub output_tokens: u64,
-    /// How the limit on requests was used.
+    /// How the first limit on requests was used.
     pub requests: MeterReport,
-    /// How the limit on tokens was used.
+    /// How the first limit on tokens of both kinds was used.
     pub tokens: MeterReport,
+    /// Every limit, and what is not limited of requests and tokens, in the order of the provider.
+    pub meters: Vec<MeterReport>,
     /// The most requests that arrived in any interval `(x, x + window]`, refused ones included.
     pub worst_offered_requests: u64,
-    /// The length of the window of both limits.
+    /// The [window](super::SimulatorBuilder::window) of the simulator.
     pub window: Duration,
     /// From the first arrival to the last.
     pub duration: Duration,
@@ -114,36 +129,30 @@ pub struct Report {
 
 impl Report {
     /// Reads a log of arrivals, in the order in which they were counted.
-    pub(super) fn new(log: Vec<Arrival>, policy: &Policy) -> Self {
-        let window = policy.window;
-        let requests: Vec<_> = log
-            .iter()
-            .filter(|arrival| arrival.counted)
-            .map(|arrival| (arrival.at, 1))
-            .collect();
-        // Tokens that are counted when an answer ends are counted in another order.
-        let mut tokens: Vec<_> = log
-            .iter()
-            .filter_map(|arrival| arrival.tokens_at.map(|at| (at, arrival.tokens)))
-            .collect();
-        tokens.sort_unstable_by_key(|&(at, _)| at);
-
+    pub(super) fn new(log: Vec<Arrival>, meters: Vec<MeterReport>, window: Duration) -> Self {
         let count = |test: fn(&Arrival) -> bool| log.iter().filter(|a| test(a)).count() as u64;
         let sum = |tokens: fn(&Arrival) -> u64| {
             log.iter()
                 .filter(|arrival| arrival.is_answered())
                 .fold(0, |sum: u64, arrival| sum.saturating_add(tokens(arrival)))
         };
+        let first = |limit: Limit| {
+            let found = meters.iter().find(|report| report.meter == limit.meter());
+            found
+                .cloned()
+                .unwrap_or_else(|| Gate::unlimited(limit).report())
+        };
         Self {
             arrived: log.len() as u64,
             answered: count(Arrival::is_answered),
-            throttled: count(Arrival::is_throttled),
-            failed: count(|arrival| !arrival.is_answered() && !arrival.is_throttled()),
+            throttled: count(|arrival| !arrival.admitted),
+            failed: count(|arrival| arrival.admitted && !arrival.is_answered()),
             clients_gone: count(|arrival| arrival.delivery == Delivery::ClientGone),
             input_tokens: sum(|arrival| arrival.input_tokens),
             output_tokens: sum(|arrival| arrival.output_tokens),
-            requests: MeterReport::new(policy.requests, &requests, window),
-            tokens: MeterReport::new(policy.tokens, &tokens, window),
+            requests: first(Limit::requests(0).per(window)),
+            tokens: first(Limit::tokens(0).per(window)),
+            meters,
             worst_offered_requests: worst_window(log.iter().map(|a| (a.at, 1)), window),
             window,
             duration: match (log.first(), log.last()) {
@@ -162,50 +171,32 @@ impl Report {
 
 impl Arrival {
     fn is_answered(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    fn is_throttled(&self) -> bool {
-        self.status == http::StatusCode::TOO_MANY_REQUESTS.as_u16()
+        self.admitted && (200..300).contains(&self.status)
     }
 }
 
 impl MeterReport {
-    fn new(limit: Option<u64>, counted: &[(Duration, u64)], window: Duration) -> Self {
-        Self {
-            limit,
-            counted: sum(counted),
-            worst_window: worst_window(counted.iter().copied(), window),
-            share_used: limit.and_then(|limit| share_used(limit, counted, window)),
+    /// Its name in a list of these: that of its meter, with the window if that is not enough.
+    fn name_in(&self, all: &[Self]) -> String {
+        let others = all.iter().filter(|other| other.meter == self.meter);
+        match others.count() {
+            0 | 1 => self.meter.to_string(),
+            _ => format!("{} in {:?}", self.meter, self.window),
         }
     }
 }
 
-fn sum(counted: &[(Duration, u64)]) -> u64 {
-    counted
-        .iter()
-        .fold(0, |sum, &(_, amount)| sum.saturating_add(amount))
-}
-
-fn share_used(limit: u64, counted: &[(Duration, u64)], window: Duration) -> Option<f64> {
-    let (&(first, _), &(last, _)) = (counted.first()?, counted.last()?);
-    if limit == 0 || window.is_zero() {
-        return None;
-    }
-    let windows = ((last - first).as_nanos() / window.as_nanos()).max(1);
-    let within =
-        counted.partition_point(|&(at, _)| (at - first).as_nanos() < windows * window.as_nanos());
-    Some(sum(&counted[..within]) as f64 / (windows as f64 * limit as f64))
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.meters.iter().map(|meter| meter.name_in(&self.meters));
+        let names: Vec<_> = names.collect();
+        let width = names.iter().map(|name| name.len() + 1).fold(10, usize::max);
         writeln!(
             f,
-            "{:<10}{:>12}{:>14}{:>14}{:>12}",
+            "{:<width$}{:>12}{:>14}{:>14}{:>12}",
             "", "limit", "counted", "worst window", "share used",
         )?;
-        for (name, meter) in [("requests", &self.requests), ("tokens", &self.tokens)] {
+        for (name, meter) in names.iter().zip(&self.meters) {
             let limit = meter
                 .limit
                 .map_or_else(|| "none".to_owned(), |limit| limit.to_string());
@@ -214,9 +205,16 @@ impl fmt::Display for Report {
                 .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
             writeln!(
                 f,
-                "{name:<10}{limit:>12}{:>14}{:>14}{share:>12}",
+                "{name:<width$}{limit:>12}{:>14}{:>14}{share:>12}",
                 meter.counted, meter.worst_window,
             )?;
+            if meter.others_counted > 0 || meter.others_refused > 0 {
+                writeln!(
+                    f,
+                    "{:<width$}{:>12}{:>14}{:>14}{:>12}",
+                    "", "and others", meter.others_counted, meter.worst_window_of_all, "",
+                )?;
+            }
         }
         writeln!(
             f,
@@ -238,38 +236,5 @@ impl fmt::Display for Report {
             "{} input and {} output tokens served",
             self.input_tokens, self.output_tokens,
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: Duration = Duration::from_secs(10);
-
-    fn share(limit: u64, at_millis: &[u64]) -> Option<f64> {
-        let counted: Vec<_> = at_millis
-            .iter()
-            .map(|&at| (Duration::from_millis(at), 1))
-            .collect();
-        share_used(limit, &counted, WINDOW)
-    }
-
-    #[test]
-    fn a_burst_per_window_uses_the_limit_once() {
-        assert_eq!(share(2, &[0, 20, 10_000, 10_020]), Some(1.0));
-        assert_eq!(share(2, &[0, 20, 10_000, 10_020, 20_010]), Some(1.0));
-    }
-
-    #[test]
-    fn a_short_run_is_measured_against_one_window() {
-        assert_eq!(share(4, &[500]), Some(0.25));
-        assert_eq!(share(4, &[500, 1_000]), Some(0.5));
-    }
-
-    #[test]
-    fn there_is_no_share_of_nothing() {
-        assert_eq!(share(4, &[]), None);
-        assert_eq!(share(0, &[1]), None);
     }
 }

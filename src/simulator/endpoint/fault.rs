@@ -1,18 +1,12 @@
-use std::time::Duration;
-
 use http::StatusCode;
 use serde_json::{Value, json};
-
-use crate::simulator::ledger::{Meter, Refusal};
-use crate::simulator::rate_headers::GoDuration;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a provider writes its errors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::simulator) enum ErrorShape {
     OpenAi,
     Anthropic,
+    Gemini,
 }
 
 /// Why a request is not answered with what it asks for.
@@ -20,7 +14,7 @@ pub(in crate::simulator) enum ErrorShape {
 pub(in crate::simulator) struct Fault {
     pub(in crate::simulator) status: StatusCode,
     message: String,
-    /// `type` and `code` as OpenAI calls them; Anthropic's type follows from the status.
+    /// `type` and `code` as OpenAI calls them; what others call so follows from the status.
     kind: &'static str,
     code: Option<&'static str>,
 }
@@ -75,43 +69,12 @@ impl Fault {
         Self::new(status, "server_error", None, message)
     }
 
-    /// A refusal by the limiter. `window` only decides how the limit is called.
-    pub(in crate::simulator) fn throttled(
-        refusal: &Refusal,
-        model: Option<&str>,
-        window: Duration,
+    /// A refusal in the shape of most: status 429.
+    pub(in crate::simulator) fn refusal(
+        kind: &'static str,
+        code: Option<&'static str>,
+        message: impl Into<String>,
     ) -> Self {
-        let Refusal {
-            meter,
-            limit,
-            used,
-            requested,
-            wait,
-        } = *refusal;
-        let model = model.unwrap_or("default");
-        let (kind, name) = match (meter, window >= DAY) {
-            (Meter::Requests, false) => ("requests", "requests per min (RPM)"),
-            (Meter::Requests, true) => ("requests", "requests per day (RPD)"),
-            (Meter::Tokens, false) => ("tokens", "tokens per min (TPM)"),
-            (Meter::Tokens, true) => ("tokens", "tokens per day (TPD)"),
-        };
-        let place = format!("for {model} in organization org-simulator on {name}: Limit {limit}");
-        let message = match (wait, meter) {
-            (Some(wait), _) => format!(
-                "Rate limit reached {place}, Used {used}, Requested {requested}. \
-                 Please try again in {}. \
-                 Visit https://platform.openai.com/account/rate-limits to learn more.",
-                GoDuration(wait),
-            ),
-            (None, Meter::Tokens) => format!(
-                "Request too large {place}, Requested {requested}. The input or output tokens \
-                 must be reduced in order to run successfully.",
-            ),
-            (None, Meter::Requests) => {
-                format!("Rate limit reached {place}, Used {used}, Requested {requested}.")
-            }
-        };
-        let code = Some("rate_limit_exceeded");
         Self::new(StatusCode::TOO_MANY_REQUESTS, kind, code, message)
     }
 
@@ -130,6 +93,22 @@ impl Fault {
                 "error": {"type": self.anthropic_type(), "message": self.message},
                 "request_id": request_id,
             }),
+            ErrorShape::Gemini => json!({
+                "error": {
+                    "code": self.status.as_u16(),
+                    "message": self.message,
+                    "status": self.google_status(),
+                },
+            }),
+        }
+    }
+
+    fn google_status(&self) -> &'static str {
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS => "RESOURCE_EXHAUSTED",
+            StatusCode::NOT_FOUND => "NOT_FOUND",
+            status if status.is_client_error() => "INVALID_ARGUMENT",
+            _ => "INTERNAL",
         }
     }
 
