@@ -115,6 +115,7 @@ mod builder;
 mod clock;
 mod endpoint;
 mod exchange;
+pub mod faults;
 mod ledger;
 mod provider;
 mod rate_headers;
