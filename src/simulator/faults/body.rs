@@ -60,6 +60,7 @@ pub(super) enum Strike {
     Hang,
     Hanging,
     Cut,
+    Cutting,
     /// Comes between two events, and as the last.
     ErrorEvent(Bytes),
 }
@@ -161,7 +162,13 @@ impl BodyFault {
                 }
                 // Nobody is woken: nothing will ever come.
                 Strike::Hanging => return Poll::Pending,
+                // Not at once: a server would drop what it has not sent yet, the head before all.
                 Strike::Cut => {
+                    self.strike = Strike::Cutting;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Strike::Cutting => {
                     self.shared.count(FaultKind::BodyCut);
                     let error = io::ErrorKind::ConnectionReset.into();
                     return Poll::Ready(Some(Err(error)));
