@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{Request, Uri, header};
 use http_body_util::Full;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use proactive_rate_limit::simulator::Simulator;
 use proactive_rate_limit::simulator::faults::FaultyNetwork;
@@ -38,6 +38,15 @@ impl Pipes {
         Self {
             serve: Arc::new(serve),
         }
+    }
+
+    /// To a network with faults, which speaks HTTP/1.1.
+    pub(crate) fn http1(network: &FaultyNetwork<Simulator>) -> Self {
+        let network = network.clone();
+        Self::new(move |io| {
+            let network = network.clone();
+            async move { network.serve_http1(io).await }
+        })
     }
 }
 
@@ -97,39 +106,32 @@ impl Write for Pipe {
 /// hyper's client to the simulator, over HTTP/1.1.
 pub(crate) fn piped(simulator: &Simulator) -> PipedClient {
     let simulator = simulator.clone();
-    client(false, move |io| {
+    let pipes = Pipes::new(move |io| {
         let simulator = simulator.clone();
         async move { simulator.serve_connection(io).await }
-    })
+    });
+    client().build(pipes)
 }
 
 /// hyper's client over HTTP/1.1 on a network with faults.
 pub(crate) fn piped_http1(network: &FaultyNetwork<Simulator>) -> PipedClient {
-    let network = network.clone();
-    client(false, move |io| {
-        let network = network.clone();
-        async move { network.serve_http1(io).await }
-    })
+    client().build(Pipes::http1(network))
 }
 
 /// hyper's client over HTTP/2, with so many streams per connection as the server allows.
 pub(crate) fn piped_http2(network: &FaultyNetwork<Simulator>, streams: u32) -> PipedClient {
     let network = network.clone();
-    client(true, move |io| {
+    let pipes = Pipes::new(move |io| {
         let network = network.clone();
         async move { network.serve_http2(io, streams).await }
-    })
+    });
+    client().http2_only(true).build(pipes)
 }
 
-fn client<F>(http2: bool, serve: impl Fn(DuplexStream) -> F + Send + Sync + 'static) -> PipedClient
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .http2_only(http2)
-        .build(Pipes::new(serve))
+pub(crate) fn client() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.pool_timer(TokioTimer::new());
+    builder
 }
 
 pub(crate) fn chat(
