@@ -11,12 +11,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use proactive_rate_limit::simulator::Simulator;
 use proactive_rate_limit::simulator::faults::{FaultKind, Faults, FaultyNetwork};
-use support::piped::{PipedClient, chat, piped_http1, piped_http2};
-use tokio::net::TcpListener;
+use support::loopback;
+use support::piped::{PipedClient, chat, client, piped_http1, piped_http2};
 use tokio::time::{Instant, sleep};
 
 const URL: &str = "http://provider.test";
@@ -181,16 +179,8 @@ async fn loopback_is_served_as_pipes_are() {
         .close_delay(always(Duration::ZERO))
         .seed(8);
     let network = FaultyNetwork::new(Simulator::builder().build(), faults);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = network.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let network = server.clone();
-            tokio::spawn(async move { network.serve_http1(stream).await });
-        }
-    });
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let url = loopback::serve(&network).await;
+    let client = client().build_http();
     let (mut whole, mut unavailable, mut broken) = (0, 0, 0);
     for _ in 0..200 {
         let response = match client.request(chat(&url, 1, 40, true)).await {

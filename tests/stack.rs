@@ -14,9 +14,9 @@ use proactive_rate_limit::{
     Anchor, BoxError, Charge, Limit, ProactiveRateLimitLayer, RateLimitTracker, Stats,
     TokenEstimate,
 };
-use support::piped::{PipedClient, Pipes, chat, client, piped, piped_http1, piped_http2};
+use support::loopback;
+use support::piped::{PipedClient, Pipes, chat, client, piped_http1, piped_http2};
 use support::{Body, assert_at_rest, tier_charging};
-use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_http::follow_redirect::FollowRedirectLayer;
@@ -51,7 +51,9 @@ where
     R: http_body::Body<Error: Into<BoxError>>,
 {
     let client = client.ready().await.map_err(Into::into)?;
-    let response = client.call(chat(URL, 1, 40, stream)).await;
+    let mut request = chat(URL, 1, 40, stream);
+    request.extensions_mut().insert(TokenEstimate::new(1, 40));
+    let response = client.call(request).await;
     let response = response.map_err(Into::into)?;
     let status = response.status();
     response.into_body().collect().await.map_err(Into::into)?;
@@ -348,4 +350,172 @@ async fn bodies_dropped_early_count_until_the_provider_is_done_with_them() {
         "the assumption matters\n{}",
         account.report
     );
+}
+
+/// Everything that can go wrong, on both sides: callers give up anywhere, and try again.
+async fn hostile<S, R>(
+    seed: u64,
+    max_skew: Duration,
+    build: impl FnOnce(&FaultyNetwork<Simulator>) -> S,
+) -> Account
+where
+    S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError> + Send>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    R: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+{
+    let simulator = Simulator::builder()
+        .requests(20)
+        .tokens(700)
+        .arrival_latency(Duration::ZERO..=millis(200))
+        .answer_latency(Duration::ZERO..=millis(500))
+        .stream_latency(Duration::ZERO..=millis(20))
+        .failure_rate(0.02)
+        .seed(seed);
+    let faults = Faults::new().inject_all(0.02).seed(seed);
+    let network = network(simulator, faults);
+    let limits = [
+        Limit::requests(20).per(WINDOW),
+        Limit::tokens(700).per(WINDOW),
+    ];
+    let layer = layer(limits, Charge::Reserved).max_skew(max_skew);
+    let client = layer.layer(build(&network));
+    let callers: Vec<_> = (0..40)
+        .map(|caller| {
+            let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(1_000) + caller);
+            let mut client = client.clone();
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    let patience = match rng.u8(0..3) {
+                        0 => secs(400),
+                        1 => millis(rng.u64(0..2_000)),
+                        _ => millis(rng.u64(0..20_000)),
+                    };
+                    let _ = timeout(patience, send(&mut client, rng.bool())).await;
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+
+    // Whatever it was made to believe, it gets over it.
+    let mut last = client.clone();
+    let mut attempts = 0;
+    loop {
+        let sent = timeout(secs(400), send(&mut last, false)).await;
+        if matches!(sent, Ok(Ok(StatusCode::OK))) {
+            break;
+        }
+        attempts += 1;
+        assert!(attempts < 20, "seed {seed}: {}", layer.stats().unwrap());
+    }
+    drop((client, last));
+    let account = account(&network, &layer).await;
+    account.assert_admitted(&format!("seed {seed}"));
+    account
+}
+
+/// Longer than a request is under way to the provider: 200 ms to connect and 200 ms from there.
+const MAX_SKEW: Duration = Duration::from_millis(400);
+
+#[tokio::test(start_paused = true)]
+async fn hostile_networks_in_process() {
+    let mut never: Vec<_> = FaultKind::ALL.into();
+    for seed in 0..100 {
+        let account = hostile(seed, MAX_SKEW, FaultyNetwork::clone).await;
+        account.assert_envelope(&format!("seed {seed}"));
+        let Account {
+            report,
+            faults,
+            stats,
+        } = &account;
+        assert_eq!(faults.requests, stats.total_requests, "seed {seed}");
+        let refused = faults.count(FaultKind::ConnectRefused);
+        assert!(report.arrived <= faults.requests - refused, "seed {seed}");
+        never.retain(|&kind| faults.count(kind) == 0);
+    }
+    assert_eq!(never, [FaultKind::CloseAfterAnswer], "no connection");
+}
+
+/// The same without an allowance for the way to the provider: the runs are hostile enough to tell.
+#[tokio::test(start_paused = true)]
+async fn hostile_networks_need_their_skew_allowed_for() {
+    let mut broken = 0;
+    for seed in 0..100 {
+        let account = hostile(seed, Duration::ZERO, FaultyNetwork::clone).await;
+        let Report {
+            throttled, tokens, ..
+        } = &account.report;
+        broken += u32::from(*throttled > 0 || tokens.worst_window > 698);
+    }
+    println!("{broken} of 100 runs break the envelope");
+    assert!(broken > 10, "{broken}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_networks_below_hyper() {
+    for seed in 0..10 {
+        let account = hostile(seed, MAX_SKEW, piped_http1).await;
+        account.assert_envelope(&format!("HTTP/1.1, seed {seed}"));
+        assert!(account.faults.count(FaultKind::CloseAfterAnswer) > 0);
+        let account = hostile(seed, MAX_SKEW, |network| piped_http2(network, 100)).await;
+        account.assert_envelope(&format!("HTTP/2, seed {seed}"));
+    }
+}
+
+/// Over real sockets, on a real clock.
+#[tokio::test]
+async fn faults_over_loopback_keep_the_envelope() {
+    let window = secs(1);
+    let simulator = Simulator::builder()
+        .requests(100)
+        .window(window)
+        .arrival_latency(Duration::ZERO..=millis(20))
+        .answer_latency(Duration::ZERO..=millis(30))
+        .seed(9)
+        .build();
+    let faults = Faults::new()
+        .inject_all(0.03)
+        .inject(FaultKind::BodyHang, 0.0)
+        .inject(FaultKind::Throttled, 0.0)
+        .inject(FaultKind::Unavailable, 0.0)
+        .inject(FaultKind::Overloaded, 0.0)
+        .connect_delay(Duration::ZERO..=millis(50))
+        .head_delay(Duration::ZERO..=millis(100))
+        .stall(Duration::ZERO..=millis(100))
+        .close_delay(Duration::ZERO..=millis(10))
+        .seed(9);
+    let network = FaultyNetwork::new(simulator, faults);
+    let layer = layer([Limit::requests(100).per(window)], Charge::Reserved);
+    let client = layer.layer(client().build_http());
+    let url = loopback::serve(&network).await;
+    let callers: Vec<_> = (0..32)
+        .map(|caller| {
+            let (mut client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    let request = chat(&url, 1, 40, caller % 2 == 0);
+                    if let Ok(response) = client.ready().await.unwrap().call(request).await {
+                        let _ = response.into_body().collect().await;
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    let account = Account {
+        report: network.get_ref().report(),
+        faults: network.report(),
+        stats: layer.stats().unwrap(),
+    };
+    println!("{}\n{}", account.faults, account.report);
+    assert_at_rest(&account.stats);
+    account.assert_envelope("over loopback");
+    assert_eq!(account.stats.total_requests, 320);
+    account.assert_admitted("over loopback");
+    assert!(account.faults.total() > 50);
 }
