@@ -156,6 +156,7 @@ mod clock;
 mod endpoint;
 mod enforcement;
 mod exchange;
+pub mod faults;
 mod gate;
 mod ledger;
 mod limiter;

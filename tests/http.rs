@@ -4,109 +4,25 @@
 
 mod support;
 
-use std::future::ready;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use proactive_rate_limit::simulator::{ChargedAt, Report, Simulator};
 use proactive_rate_limit::{
     Anchor, BoxError, Charge, Limit, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitTracker,
     Stats,
 };
+use support::piped::{chat, piped};
 use support::{Body, assert_at_rest, tier_charging};
-use tokio::io::DuplexStream;
 use tokio::time::Instant;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt};
 
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// One end of an in-memory connection, as hyper's client wants it.
-struct Pipe(TokioIo<DuplexStream>);
-
-impl Connection for Pipe {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl Read for Pipe {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl Write for Pipe {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-/// hyper's client, whose connections are pipes to the simulator.
-fn piped(
-    simulator: &Simulator,
-) -> impl Service<
-    Request<Body>,
-    Response = http::Response<hyper::body::Incoming>,
-    Error: Into<BoxError>,
-    Future: Send,
-> + Clone
-+ Send
-+ use<> {
-    let simulator = simulator.clone();
-    let connector = service_fn(move |_: Uri| {
-        let simulator = simulator.clone();
-        let (client, server) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(async move { simulator.serve_connection(server).await });
-        ready(Ok::<_, io::Error>(Pipe(TokioIo::new(client))))
-    });
-    Client::builder(TokioExecutor::new())
-        .pool_timer(hyper_util::rt::TokioTimer::new())
-        .build(connector)
-}
-
-fn chat(url: &str, prompt_tokens: usize, max_tokens: u64, stream: bool) -> Request<Body> {
-    let prompt = vec!["tok"; prompt_tokens].join(" ");
-    let mut body = serde_json::json!({
-        "model": "test-model",
-        "max_tokens": max_tokens,
-        "messages": [{ "role": "user", "content": prompt }],
-    });
-    if stream {
-        body["stream"] = true.into();
-        body["stream_options"] = serde_json::json!({ "include_usage": true });
-    }
-    Request::post(format!("{url}/v1/chat/completions"))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body.to_string())))
-        .unwrap()
-}
 
 /// What each of many callers sends, over and over.
 #[derive(Clone, Copy)]

@@ -1,6 +1,9 @@
 //! What the tests of the tower floor have in common.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod loopback;
+pub(crate) mod piped;
+
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
