@@ -86,7 +86,7 @@ impl World {
     /// Lets `scenario` use a world, and looks at it at the end: everybody was served or has gone,
     /// everything is accounted for, and no driver is left. Gives what `scenario` does.
     pub fn play<T>(limit: Limit, haste: Duration, scenario: impl FnOnce(&Self) -> T) -> T {
-        let audit = Audit::default();
+        let audit = Audit::of(limit);
         let world = Self {
             pool: audit.pool(limit),
             runtime: Handle::new(haste),
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// Polls once, as somebody who does not hear when it is woken. Whether it is done.
-    pub fn poll_once<F: Future>(&self, future: Pin<&mut F>) -> bool {
+    pub fn poll_once<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> bool {
         poll_once(&self.runtime, future)
     }
 }
@@ -141,7 +141,7 @@ pub async fn serve(pool: Pool) {
 }
 
 /// Polls once in this runtime, as somebody who does not hear when it is woken. Whether it is done.
-pub fn poll_once<F: Future>(runtime: &Handle, future: Pin<&mut F>) -> bool {
+pub fn poll_once<F: Future + ?Sized>(runtime: &Handle, future: Pin<&mut F>) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     runtime.enter(|| future.poll(&mut cx).is_ready())
 }
