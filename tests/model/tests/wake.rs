@@ -131,6 +131,24 @@ fn a_hold_and_a_settlement_at_once() {
     });
 }
 
+/// A grant from before a hold is not used after it began.
+#[test]
+fn a_hold_and_a_dispatch_at_once() {
+    const PAUSE: Duration = Duration::from_secs(5);
+    check_outcomes(3, [(1, AT_ONCE), (0, PAUSE)], || {
+        World::play(Limit::concurrent(1), PATIENT, |world| {
+            let reservation = world.runtime.block_on(world.pool.reserve(ONE)).unwrap();
+            let holding = world.thread(|pool| async move {
+                pool.hold(PAUSE);
+                pool.stats().total_requests
+            });
+            let sending = reservation.dispatch();
+            world.runtime.block_on(sending).unwrap().settle(ONE);
+            (holding.join(), world.sent()[0])
+        })
+    });
+}
+
 /// What the refused request leaves does not get past the pause that it asked for.
 #[test]
 fn a_refusal_holds_those_who_wait() {
