@@ -1,6 +1,20 @@
-//! What the models have in common: a pool whose every step is audited, and a runtime that watches
-//! its line.
-#![cfg(proactive_rate_limit_model)]
+//! The tracker's locks and wake-ups, checked in every order in which threads can take the locks, with
+//! at most two or three switches away from a thread that could go on.
+//!
+//! ```text
+//! cd tests/model && cargo test
+//! ```
+//!
+//! The tracker is compiled against [Loom](https://docs.rs/loom), by a cfg that `.cargo/config.toml`
+//! sets; it is not loom's own cfg, since Tokio would follow that too. Loom and not a checker that
+//! draws schedules at random: the protocol is one lock and what is done after it is released, and
+//! that is little enough to see nearly all of. Many threads at random are what `tests/stress.rs` plays.
+//!
+//! Time stands still while anybody has something to do, so that how long something took is exact; a
+//! runtime that is [`HASTY`] lets a little pass at any moment, as slow callers do.
+
+#[cfg(not(proactive_rate_limit_model))]
+compile_error!("no model without its cfg: run cargo in tests/model, with RUSTFLAGS unset");
 
 mod audit;
 

@@ -1,6 +1,5 @@
 //! The checker finds what the other models look for: each of these is one of them with its guard
 //! removed.
-#![cfg(proactive_rate_limit_model)]
 
 use std::future::pending;
 use std::mem;

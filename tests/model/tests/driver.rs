@@ -1,5 +1,4 @@
 //! Somebody watches the line for as long as anybody waits, and looks again in time.
-#![cfg(proactive_rate_limit_model)]
 
 use std::pin::pin;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Whoever leaves, at any moment, takes nothing along and strands nobody.
-#![cfg(proactive_rate_limit_model)]
 
 use std::pin::pin;
 use std::time::Duration;

@@ -1,5 +1,4 @@
 //! Wakers are woken and dropped with the pool's lock released: both may come back to the pool.
-#![cfg(proactive_rate_limit_model)]
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -1,5 +1,4 @@
 //! Whoever waits and is polled when woken is admitted as soon as there is room.
-#![cfg(proactive_rate_limit_model)]
 
 use std::time::Duration;
 
