@@ -40,11 +40,8 @@ fn a_driver_that_ends_while_somebody_comes() {
     check(2, || {
         World::play(per_second(1), HASTY, |world| {
             world.pool.try_acquire(ONE).unwrap().settle(ONE);
-            let caller = world.thread(|pool| async move {
-                serve(pool.clone()).await;
-                serve(pool).await;
-            });
-            caller.join();
+            world.caller().join();
+            world.runtime.block_on(serve(world.pool.clone()));
             assert!(elapsed() <= 2 * SECOND + 4 * HASTY, "{:?}", elapsed());
         });
     });
@@ -56,7 +53,10 @@ fn several_come_at_once() {
     check_outcomes(1, [2 * SECOND], || {
         World::play(per_second(1), PATIENT, |world| {
             let callers = [world.caller(), world.caller(), world.caller()];
-            callers.into_iter().for_each(|caller| caller.join());
+            for caller in callers {
+                caller.join();
+                assert!(world.runtime.tasks() <= 1);
+            }
             elapsed()
         })
     });

@@ -227,6 +227,11 @@ impl Handle {
         self.change(|state| state.time_is_up = true);
     }
 
+    /// How many tasks have not ended.
+    pub fn tasks(&self) -> usize {
+        self.change(|state| state.tasks.len())
+    }
+
     /// Lets [`run`](Self::run) end as soon as all tasks have.
     pub fn finish(&self) {
         self.change(|state| state.phase = Phase::Finishing);
