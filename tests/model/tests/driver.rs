@@ -114,6 +114,7 @@ fn a_runtime_that_ends_leaves_the_others_served() {
             let caller = world.caller();
             ending.shut_down();
             ends.join();
+            assert!(ending.is_forgotten(), "a waker of its driver is kept");
             caller.join();
             elapsed()
         })

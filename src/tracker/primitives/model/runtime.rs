@@ -232,6 +232,11 @@ impl Handle {
         self.change(|state| state.tasks.len())
     }
 
+    /// Whether this is the last handle to it, and nobody keeps a waker of one of its tasks.
+    pub fn is_forgotten(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Lets [`run`](Self::run) end as soon as all tasks have.
     pub fn finish(&self) {
         self.change(|state| state.phase = Phase::Finishing);
