@@ -12,6 +12,7 @@ use proactive_rate_limit::{
     Cost, Limit, Margin, Permit, Pool, RateLimitError, RateLimitTracker, Spacing,
 };
 use support::{OK, assert_at_rest, exactly, layer, request, tier, timed};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt};
 
@@ -287,6 +288,21 @@ fn threads_never_exceed_the_envelope() {
         let span = pair[AMOUNT] - pair[0];
         assert!(span >= window, "{} within {span:?}", AMOUNT + 1);
     }
+    assert_at_rest(&pool.stats());
+}
+
+/// A task that stays would keep its pool for as long as the runtime lives.
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_on_when_the_last_waiter_has_given_up() {
+    let pool = pool([Limit::concurrent(1)]);
+    let permit = pool.try_acquire(Cost::request()).unwrap();
+    let waiting = pool.acquire_within(Duration::from_secs(5), Cost::request());
+    let (waited, refused) = timed(waiting).await;
+    refused.unwrap_err();
+    assert_eq!(waited, Duration::from_secs(5));
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+    permit.settle(Cost::request());
     assert_at_rest(&pool.stats());
 }
 

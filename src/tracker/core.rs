@@ -552,6 +552,7 @@ impl Core {
     pub(super) fn turn(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.line.is_empty() {
             self.alarm = None;
+            self.end_idle_drivers(out);
             return;
         }
         self.line.expire_deadlines(now, out);
@@ -590,6 +591,17 @@ impl Core {
             };
             if too_late {
                 // Without a waker it is about to look anyway.
+                if let Some(waker) = driver.waker.take() {
+                    out.wake(waker);
+                }
+            }
+        }
+    }
+
+    /// A driver with a timer finds the line empty by itself. One without would never look again.
+    fn end_idle_drivers(&mut self, out: &mut Outbox) {
+        for driver in &mut self.drivers {
+            if driver.armed.is_none() {
                 if let Some(waker) = driver.waker.take() {
                     out.wake(waker);
                 }

@@ -1,6 +1,20 @@
-//! What the models have in common: a pool whose every step is audited, and a runtime that watches
-//! its line.
-#![cfg(proactive_rate_limit_model)]
+//! The tracker's locks and wake-ups, checked in every order in which threads can take the locks, with
+//! at most two or three switches away from a thread that could go on.
+//!
+//! ```text
+//! cd tests/model && cargo test
+//! ```
+//!
+//! The tracker is compiled against [Loom](https://docs.rs/loom), by a cfg that `.cargo/config.toml`
+//! sets; it is not loom's own cfg, since Tokio would follow that too. Loom and not a checker that
+//! draws schedules at random: the protocol is one lock and what is done after it is released, and
+//! that is little enough to see nearly all of. Many threads at random are what `tests/stress.rs` plays.
+//!
+//! Time stands still while anybody has something to do, so that how long something took is exact; a
+//! runtime that is [`HASTY`] lets a little pass at any moment, as slow callers do.
+
+#[cfg(not(proactive_rate_limit_model))]
+compile_error!("no model without its cfg: run cargo in tests/model, with RUSTFLAGS unset");
 
 mod audit;
 
@@ -13,7 +27,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use proactive_rate_limit::tracker::model::runtime::Handle;
-use proactive_rate_limit::tracker::model::thread;
+use proactive_rate_limit::tracker::model::thread::{self, JoinHandle};
 use proactive_rate_limit::tracker::model::time::Instant;
 use proactive_rate_limit::{Cost, Limit, Margin, Pool, Stats};
 
@@ -73,45 +87,82 @@ pub fn check_outcomes<T, const N: usize>(
     assert_eq!(*seen.lock().unwrap(), BTreeSet::from(expected));
 }
 
-/// Lets `scenario` use a pool and a runtime that runs, and looks at both at the end: everybody was
-/// served or has gone, everything is accounted for, and no driver is left. Gives how long it took.
-pub fn play(limit: Limit, haste: Duration, scenario: impl FnOnce(&Pool, &Handle)) -> Duration {
-    let audit = Audit::default();
-    let pool = audit.pool(limit);
-    let runtime = Handle::new(haste);
-    let running = run(&runtime);
-    scenario(&pool, &runtime);
-    let took = Instant::now().since_start();
-    runtime.finish();
-    running.join();
-    assert_at_rest(&pool.stats());
-    drop(pool);
-    audit.assert_closed();
-    took
+/// A pool whose every step is audited, and a runtime to watch its line.
+pub struct World {
+    /// The pool.
+    pub pool: Pool,
+    /// The runtime; somebody runs it.
+    pub runtime: Handle,
+    audit: Audit,
+}
+
+impl World {
+    /// Lets `scenario` use a world, and looks at it at the end: everybody was served or has gone,
+    /// everything is accounted for, and no driver is left. Gives what `scenario` does.
+    pub fn play<T>(limit: Limit, haste: Duration, scenario: impl FnOnce(&Self) -> T) -> T {
+        let audit = Audit::of(limit);
+        let world = Self {
+            pool: audit.pool(limit),
+            runtime: Handle::new(haste),
+            audit,
+        };
+        let running = run(&world.runtime);
+        let outcome = scenario(&world);
+        world.runtime.finish();
+        running.join();
+        assert_at_rest(&world.pool.stats());
+        drop(world.pool);
+        world.audit.assert_closed();
+        outcome
+    }
+
+    /// When requests were sent until now.
+    pub fn sent(&self) -> Vec<Duration> {
+        self.audit.sent()
+    }
+
+    /// A thread that does `work` with the pool, and may wait.
+    pub fn thread<F, T>(&self, work: impl FnOnce(Pool) -> F + 'static) -> JoinHandle<T>
+    where
+        F: Future<Output = T>,
+        T: 'static,
+    {
+        let (pool, runtime) = (self.pool.clone(), self.runtime.clone());
+        thread::spawn(move || runtime.block_on(work(pool)))
+    }
+
+    /// A thread that sends one request and settles it.
+    pub fn caller(&self) -> JoinHandle<()> {
+        self.thread(serve)
+    }
+
+    /// Polls once, as somebody who does not hear when it is woken. Whether it is done.
+    pub fn poll_once<F: Future + ?Sized>(&self, future: Pin<&mut F>) -> bool {
+        poll_once(&self.runtime, future)
+    }
 }
 
 /// Runs a runtime in a thread of its own.
-pub fn run(runtime: &Handle) -> thread::JoinHandle<()> {
+pub fn run(runtime: &Handle) -> JoinHandle<()> {
     let runtime = runtime.clone();
     thread::spawn(move || runtime.run())
 }
 
-/// A thread that sends one request and settles it.
-pub fn caller(pool: &Pool, runtime: &Handle) -> thread::JoinHandle<()> {
-    let (pool, runtime) = (pool.clone(), runtime.clone());
-    thread::spawn(move || runtime.block_on(serve(&pool)))
-}
-
 /// Sends one request and settles it.
-pub async fn serve(pool: &Pool) {
+pub async fn serve(pool: Pool) {
     let permit = pool.acquire(ONE).await.unwrap();
     permit.settle(ONE);
 }
 
-/// Polls once, as somebody who does not hear when it is woken. Whether it is done.
-pub fn poll_once<F: Future>(runtime: &Handle, future: Pin<&mut F>) -> bool {
+/// Polls once in this runtime, as somebody who does not hear when it is woken. Whether it is done.
+pub fn poll_once<F: Future + ?Sized>(runtime: &Handle, future: Pin<&mut F>) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
     runtime.enter(|| future.poll(&mut cx).is_ready())
+}
+
+/// The time since the execution began.
+pub fn elapsed() -> Duration {
+    Instant::now().since_start()
 }
 
 /// Every admission is accounted for, exactly once.

@@ -30,6 +30,10 @@ pub(super) fn leave() {
 
 /// This thread is about to wait for another one. If it is the last one, says which runtime has the
 /// first timer: its time has come.
+///
+/// # Panics
+///
+/// If there is no timer either.
 #[must_use]
 pub(super) fn enter() -> Option<Handle> {
     let mut busy = busy();
@@ -38,10 +42,13 @@ pub(super) fn enter() -> Option<Handle> {
         return None;
     }
     let timers = busy.runtimes.iter();
-    let first = timers.filter_map(|runtime| Some((runtime.first_timer()?, runtime)));
-    first
+    let first = timers
+        .filter_map(|runtime| Some((runtime.first_timer()?, runtime)))
         .min_by_key(|(at, _)| *at)
-        .map(|(_, runtime)| runtime.clone())
+        .map(|(_, runtime)| runtime.clone());
+    drop(busy);
+    assert!(first.is_some(), "everybody waits, and for nothing");
+    first
 }
 
 pub(super) fn add_runtime(runtime: Handle) {

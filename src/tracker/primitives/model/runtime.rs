@@ -70,7 +70,6 @@ struct Task {
 /// What a runtime does next.
 enum Next {
     Poll(Arc<Task>),
-    Yield,
     Fire(Instant, Waker),
     End(Vec<Arc<Task>>),
 }
@@ -159,15 +158,9 @@ impl Handle {
     pub fn run(&self) {
         idle::add_runtime(self.clone());
         self.enter(|| {
-            let mut has_yielded = false;
             loop {
-                match self.next(has_yielded) {
+                match self.next() {
                     Next::Poll(task) => task.poll(),
-                    Next::Yield => {
-                        loom::thread::yield_now();
-                        has_yielded = true;
-                        continue;
-                    }
                     Next::Fire(at, waker) => {
                         time::leap(at);
                         waker.wake();
@@ -179,13 +172,12 @@ impl Handle {
                         break;
                     }
                 }
-                has_yielded = false;
             }
         });
         idle::remove_runtime(self);
     }
 
-    fn next(&self, has_yielded: bool) -> Next {
+    fn next(&self) -> Next {
         let mut state = self.0.state.lock().unwrap();
         loop {
             if state.phase == Phase::ShutDown {
@@ -197,9 +189,6 @@ impl Handle {
             }
             let first = self.first_timer();
             let may_hurry = first.is_some_and(|first| time::until(first) <= self.0.haste);
-            if may_hurry && !has_yielded {
-                return Next::Yield;
-            }
             if std::mem::take(&mut state.time_is_up) || may_hurry {
                 if let Some((at, waker)) = self.timers().pop_first() {
                     return Next::Fire(at, waker);
@@ -236,6 +225,16 @@ impl Handle {
     /// Everybody waits, for this runtime at last.
     pub(super) fn pass_time(&self) {
         self.change(|state| state.time_is_up = true);
+    }
+
+    /// How many tasks have not ended.
+    pub fn tasks(&self) -> usize {
+        self.change(|state| state.tasks.len())
+    }
+
+    /// Whether this is the last handle to it, and nobody keeps a waker of one of its tasks.
+    pub fn is_forgotten(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// Lets [`run`](Self::run) end as soon as all tasks have.
