@@ -13,6 +13,11 @@ mod anthropic;
 mod duration;
 mod estimate;
 mod feedback;
+mod head;
+#[cfg(feature = "ietf-headers")]
+mod ietf;
+mod limit_headers;
+mod moment;
 mod openai;
 mod refusal;
 mod request;
@@ -24,7 +29,8 @@ use http::{HeaderMap, StatusCode};
 
 pub use self::anthropic::Anthropic;
 pub use self::estimate::TokenEstimate;
-pub use self::feedback::{Feedback, LimitHeaders};
+pub use self::feedback::Feedback;
+pub use self::limit_headers::LimitHeaders;
 pub use self::openai::{OpenAi, OpenAiCompatible};
 pub use self::refusal::{Refusal, RefusalCause};
 pub use self::request::{Endpoint, RequestFacts};
