@@ -17,8 +17,10 @@ mod cerebras;
 mod cohere;
 mod deepseek;
 mod duration;
+mod error_body;
 mod estimate;
 mod feedback;
+mod figures;
 mod fireworks;
 mod gemini;
 mod groq;
@@ -47,6 +49,7 @@ pub use self::bedrock::Bedrock;
 pub use self::cerebras::Cerebras;
 pub use self::cohere::Cohere;
 pub use self::deepseek::DeepSeek;
+use self::error_body::ErrorBody;
 pub use self::estimate::TokenEstimate;
 pub use self::feedback::Feedback;
 pub use self::fireworks::Fireworks;
@@ -134,10 +137,27 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// Why a request was refused, read from an answer whose status is none of success and of the
     /// beginning of its body. `None`: it is no matter of limits, or does not say.
     ///
-    /// The default knows nothing.
+    /// At most the first 16 KiB of the body are needed. They may be cut off anywhere, and need not be
+    /// JSON. The default knows OpenAI's codes and texts, and what the status usually means.
+    ///
+    /// ```
+    /// use http::{HeaderMap, StatusCode};
+    /// use proactive_rate_limit::provider::{self, RefusalCause};
+    ///
+    /// let refusal = provider::by_name("openai")
+    ///     .refusal(
+    ///         StatusCode::TOO_MANY_REQUESTS,
+    ///         &HeaderMap::new(),
+    ///         br#"{"error":{"message":"TPM: Limit 30000, Requested 31756.","type":"tokens"}}"#,
+    ///     )
+    ///     .ok_or("a 429 is a refusal")?;
+    /// assert_eq!(refusal.cause, RefusalCause::TooLarge);
+    /// assert!(!refusal.cause.waiting_helps());
+    /// # Ok::<(), &str>(())
+    /// ```
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
-        let _ = (status, headers, body);
-        None
+        let _ = headers;
+        openai_compatible::refusal(status, &ErrorBody::read(body), &[])
     }
 }
 

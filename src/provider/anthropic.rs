@@ -2,7 +2,9 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider, RequestFacts};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, RequestFacts};
 use crate::schedule::Cost;
 use crate::tier::{Charge, Meter};
 use crate::usage::{Usage, UsageField, UsagePath};
@@ -86,6 +88,34 @@ static LIMITS: [LimitHeaders; 3] = [
     .rounded_to(1_000),
 ];
 
+/// The anthropic Python SDK 2.12 and API errors page, read 2026-11-23. An invalid request is what a spending cap
+/// of the account's own makes, and a lack of credit.
+static SIGNS: [(Sign, RefusalCause); 8] = [
+    (
+        Sign::Code("enforced_spend_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("contract_spend_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("linked_organization_spend_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (Sign::Code("billing_error"), RefusalCause::Exhausted),
+    (Sign::Code("overloaded_error"), RefusalCause::Capacity),
+    (Sign::Code("request_too_large"), RefusalCause::TooLarge),
+    (
+        Sign::Begins(400, "you have reached your specified api usage limits"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Begins(400, "your credit balance is too low"),
+        RefusalCause::Exhausted,
+    ),
+];
+
 impl Provider for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
@@ -116,6 +146,10 @@ impl Provider for Anthropic {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        Refusal::read(status, &ErrorBody::read(body), &SIGNS)
     }
 }
 

@@ -3,7 +3,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::duration::MINUTE;
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// Azure OpenAI, which speaks OpenAI's language.
@@ -33,6 +35,15 @@ static LIMITS: [LimitHeaders; 2] = [
     .per(MINUTE),
 ];
 
+/// Its texts for a want of capacity, read 2026-11-23.
+static SIGNS: [(Sign, RefusalCause); 2] = [
+    (
+        Sign::Says(429, "temporarily unable to process your request"),
+        RefusalCause::Capacity,
+    ),
+    (Sign::Says(429, "high demand"), RefusalCause::Capacity),
+];
+
 impl Provider for Azure {
     fn name(&self) -> &'static str {
         "azure"
@@ -40,5 +51,9 @@ impl Provider for Azure {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        openai_compatible::refusal(status, &ErrorBody::read(body), &SIGNS)
     }
 }

@@ -2,7 +2,9 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// Cohere's API.
@@ -22,6 +24,10 @@ static LIMITS: [LimitHeaders; 1] = [LimitHeaders::new(
 
 static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
+/// The month of a trial key does not end while anybody waits.
+static SIGNS: [(Sign, RefusalCause); 1] =
+    [(Sign::Says(429, "calls / month"), RefusalCause::Exhausted)];
+
 impl Provider for Cohere {
     fn name(&self) -> &'static str {
         "cohere"
@@ -29,5 +35,9 @@ impl Provider for Cohere {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        openai_compatible::refusal(status, &ErrorBody::read(body), &SIGNS)
     }
 }

@@ -1,4 +1,8 @@
-use super::Provider;
+use http::{HeaderMap, StatusCode};
+
+use super::error_body::ErrorBody;
+use super::{Provider, Refusal, RefusalCause, openai_compatible};
+use crate::tier::Meter;
 
 /// DeepSeek's OpenAI-compatible API.
 ///
@@ -10,5 +14,16 @@ pub struct DeepSeek;
 impl Provider for DeepSeek {
     fn name(&self) -> &'static str {
         "deepseek"
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let refusal = openai_compatible::refusal(status, &ErrorBody::read(body), &[])?;
+        Some(match refusal.cause {
+            RefusalCause::RateLimit => Refusal {
+                meter: Some(Meter::Concurrent),
+                ..refusal
+            },
+            _ => refusal,
+        })
     }
 }

@@ -2,7 +2,9 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// Fireworks AI's OpenAI-compatible API.
@@ -41,6 +43,9 @@ static LIMITS: [LimitHeaders; 4] = [
     ),
 ];
 
+/// 412 says that the account is suspended (client code, read 2026-11-23).
+static SIGNS: [(Sign, RefusalCause); 1] = [(Sign::Status(412), RefusalCause::Exhausted)];
+
 impl Provider for Fireworks {
     fn name(&self) -> &'static str {
         "fireworks"
@@ -48,5 +53,9 @@ impl Provider for Fireworks {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        openai_compatible::refusal(status, &ErrorBody::read(body), &SIGNS)
     }
 }

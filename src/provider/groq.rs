@@ -3,7 +3,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::duration::{DAY, MINUTE};
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// Groq's OpenAI-compatible API.
@@ -31,6 +33,9 @@ static LIMITS: [LimitHeaders; 2] = [
     .per(MINUTE),
 ];
 
+/// 498 says that the flexible service tier is short of capacity (its reference, read 2026-11-23).
+static SIGNS: [(Sign, RefusalCause); 1] = [(Sign::Status(498), RefusalCause::Capacity)];
+
 impl Provider for Groq {
     fn name(&self) -> &'static str {
         "groq"
@@ -38,5 +43,9 @@ impl Provider for Groq {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        openai_compatible::refusal(status, &ErrorBody::read(body), &SIGNS)
     }
 }

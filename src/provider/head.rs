@@ -61,8 +61,12 @@ impl<'a> Head<'a> {
 
     /// When the response was made, by the clock that its other times are of.
     fn made(self) -> SystemTime {
-        let dates = self.readings(&DATE, |text| http_date(text.trim()));
-        dates.min().unwrap_or(self.arrived)
+        self.date().unwrap_or(self.arrived)
+    }
+
+    /// When the response says that it was made.
+    pub(super) fn date(self) -> Option<SystemTime> {
+        self.readings(&DATE, |text| http_date(text.trim())).min()
     }
 
     /// What `read` makes of each line of a header, or of the parts of a line that a proxy put

@@ -3,7 +3,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::duration::MINUTE;
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::head::Head;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// Mistral's API.
@@ -53,5 +55,28 @@ impl Provider for Mistral {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
+    }
+
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let refusal = openai_compatible::refusal(status, &ErrorBody::read(body), &[])?;
+        if refusal.cause != RefusalCause::RateLimit {
+            return Some(refusal);
+        }
+        // One code for all that is refused, so the headers tell: a limit of zero is none for this
+        // account, and the one that nothing remains of is the one that was reached.
+        let head = Head::new(headers, SystemTime::UNIX_EPOCH);
+        let limits = || LIMITS.iter().filter_map(|limit| limit.read(head));
+        let zero = limits().find(|limit| limit.limit == Some(0));
+        let reached = zero.or_else(|| limits().find(|limit| limit.remaining == Some(0)));
+        let Some(reached) = reached else {
+            return Some(refusal);
+        };
+        let refusal = Refusal {
+            meter: Some(reached.meter),
+            window: reached.window,
+            limit: reached.limit,
+            ..refusal
+        };
+        Some(refusal.judged_by_numbers())
     }
 }

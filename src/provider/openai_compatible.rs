@@ -2,7 +2,9 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause};
 use crate::schedule::Cost;
 use crate::tier::Meter;
 use crate::usage::{Usage, UsageField, UsagePath};
@@ -138,4 +140,48 @@ pub(super) fn charged(usage: &Usage, reserved: &Cost) -> Cost {
 
 pub(super) fn feedback(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
     Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)
+}
+
+/// OpenAI's error-codes page of 2026-08-26 and its texts, read 2026-11-23. A rate limit and a request
+/// that is too large have one code, `rate_limit_exceeded`.
+static SIGNS: [(Sign, RefusalCause); 8] = [
+    (Sign::Code("insufficient_quota"), RefusalCause::Exhausted),
+    (
+        Sign::Code("credit_balance_exhausted"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("organization_spend_limit_exceeded"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("project_spend_limit_exceeded"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("organization_usage_limit_exceeded"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("billing_hard_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Begins(429, "request too large"),
+        RefusalCause::TooLarge,
+    ),
+    // The flexible service tier, short of capacity.
+    (
+        Sign::Says(429, "resource unavailable"),
+        RefusalCause::Capacity,
+    ),
+];
+
+/// Reads an error in OpenAI's language, looking for a dialect's own `signs` before OpenAI's.
+pub(super) fn refusal(
+    status: StatusCode,
+    error: &ErrorBody,
+    signs: &[(Sign, RefusalCause)],
+) -> Option<Refusal> {
+    Refusal::read(status, error, signs.iter().chain(&SIGNS))
 }

@@ -2,7 +2,8 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// OpenRouter's OpenAI-compatible API.
@@ -29,5 +30,18 @@ impl Provider for OpenRouter {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let error = ErrorBody::read(body);
+        let refusal = openai_compatible::refusal(status, &error, &[])?;
+        Some(match refusal.cause {
+            // The limit is OpenRouter's own at the provider behind it, not the caller's.
+            RefusalCause::RateLimit if error.is_upstream => Refusal {
+                cause: RefusalCause::Capacity,
+                ..refusal
+            },
+            _ => refusal,
+        })
     }
 }

@@ -3,7 +3,8 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::duration::SECOND;
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::{Feedback, LimitHeaders, Provider, Refusal, openai_compatible};
 use crate::tier::Meter;
 
 /// Together AI's OpenAI-compatible API.
@@ -52,5 +53,20 @@ impl Provider for Together {
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
+    }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let error = ErrorBody::read(body);
+        let refusal = openai_compatible::refusal(status, &error, &[])?;
+        // Error types of its rate-limits page of 2026-01.
+        let meter = error.codes().find_map(|code| match code {
+            "dynamic_request_limited" => Some(Meter::Requests),
+            "dynamic_token_limited" => Some(Meter::Tokens),
+            _ => None,
+        });
+        Some(Refusal {
+            meter: meter.or(refusal.meter),
+            ..refusal
+        })
     }
 }
