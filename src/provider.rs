@@ -7,8 +7,8 @@
 //! # Adding a provider
 //!
 //! One file beside [`Groq`]'s with a type that implements [`Provider`], and one line in
-//! [`by_name`]'s list. Everything but its name is OpenAI's until it says otherwise. A dialect of your
-//! own needs neither: pass it where a `&dyn Provider` is wanted.
+//! [`by_name`]'s list. Everything but its name is OpenAI's until it says otherwise. A dialect of
+//! your own needs neither: pass it where a `&dyn Provider` is wanted.
 
 mod anthropic;
 mod azure;
@@ -70,7 +70,8 @@ use crate::usage::{Usage, UsagePath};
 
 /// The dialect of one provider.
 ///
-/// Most services imitate OpenAI, so that is what a dialect does by default: see [`OpenAiCompatible`].
+/// Most services imitate OpenAI, so that is what a dialect does by default: see
+/// [`OpenAiCompatible`].
 ///
 /// ```
 /// use proactive_rate_limit::provider::{self, RequestFacts};
@@ -107,8 +108,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// What to reserve for a request: at least what the provider will count for it.
     ///
-    /// The default is [`RequestFacts::cost`] for a provider that counts with a tokenizer, whatever the
-    /// charge: one that estimates from characters has to be known to. It fills every component,
+    /// The default is [`RequestFacts::cost`] for a provider that counts with a tokenizer, whatever
+    /// the charge: one that estimates from characters has to be known to. It fills every component,
     /// whatever the provider counts: a component without a limit on it does no harm.
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
         let _ = charge;
@@ -117,8 +118,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// What the provider's limits count for `usage`, when they count what was used.
     ///
-    /// A component that `usage` does not tell stays as `reserved`. The default counts all input, all
-    /// output and their sum.
+    /// A component that `usage` does not tell stays as `reserved`. The default counts all input,
+    /// all output and their sum.
     fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
         openai_compatible::charged(usage, reserved)
     }
@@ -128,8 +129,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// Providers name points in time; where the response has a `Date` of its own, that is what they
     /// are measured against, in place of `now`.
     ///
-    /// The default reads OpenAI's headers and the plain `x-ratelimit-limit`, `-remaining` and `-reset`,
-    /// of requests.
+    /// The default reads OpenAI's headers and the plain `x-ratelimit-limit`, `-remaining` and
+    /// `-reset`, of requests.
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         openai_compatible::feedback(status, headers, now)
     }
@@ -137,8 +138,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// Why a request was refused, read from an answer whose status is none of success and of the
     /// beginning of its body. `None`: it is no matter of limits, or does not say.
     ///
-    /// At most the first 16 KiB of the body are needed. They may be cut off anywhere, and need not be
-    /// JSON. The default knows OpenAI's codes and texts, and what the status usually means.
+    /// At most the first 16 KiB of the body are needed. They may be cut off anywhere, and need not
+    /// be JSON. The default knows OpenAI's codes and texts, and what the status usually means.
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};
@@ -182,8 +183,8 @@ static PROVIDERS: [&dyn Provider; 15] = [
 
 /// The built-in provider of this name, in any case.
 ///
-/// There are `openai`, `anthropic`, `azure`, `bedrock`, `cerebras`, `cohere`, `deepseek`, `fireworks`,
-/// `gemini`, `groq`, `mistral`, `openrouter`, `together` and `xai`.
+/// There are `openai`, `anthropic`, `azure`, `bedrock`, `cerebras`, `cohere`, `deepseek`,
+/// `fireworks`, `gemini`, `groq`, `mistral`, `openrouter`, `together` and `xai`.
 ///
 /// Any other name gives [`OpenAiCompatible`], for most other services imitate OpenAI. What the
 /// service is called is the caller's to keep.

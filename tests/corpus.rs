@@ -10,7 +10,7 @@ use fastrand::Rng;
 use targets::TARGETS;
 
 /// Changed inputs for each target.
-const CHANGED: u64 = 4_000;
+const CHANGED: u64 = 2_000;
 
 /// Pieces that matter to some reader, for a change to put in.
 const PIECES: [&str; 32] = [

@@ -13,8 +13,8 @@ use crate::usage::{Usage, UsageField, UsagePath};
 ///
 /// From its rate-limits page, read 2026-11-23:
 ///
-/// - Input counts `input_tokens` and `cache_creation_input_tokens`; reading a cache is free. (Claude
-///   Haiku 3.5 counts that too, which is not told apart here.)
+/// - Input counts `input_tokens` and `cache_creation_input_tokens`; reading a cache is free.
+///   (Claude Haiku 3.5 counts that too, which is not told apart here.)
 /// - Output counts the tokens that are produced, while they are produced. `max_tokens` does not
 ///   count, but it is what bounds them, so it is reserved.
 /// - What was used is what counts: [`Charge::Actual`].
@@ -88,8 +88,8 @@ static LIMITS: [LimitHeaders; 3] = [
     .rounded_to(1_000),
 ];
 
-/// The anthropic Python SDK 2.12 and API errors page, read 2026-11-23. An invalid request is what a spending cap
-/// of the account's own makes, and a lack of credit.
+/// The anthropic Python SDK 2.12 and API errors page, read 2026-11-23. An invalid request is what a
+/// spending cap of the account's own makes, and a lack of credit.
 static SIGNS: [(Sign, RefusalCause); 8] = [
     (
         Sign::Code("enforced_spend_limit_reached"),

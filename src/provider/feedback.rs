@@ -36,15 +36,16 @@ impl Feedback {
     ///
     /// - `retry-after-ms` goes before `retry-after`, as in the providers' own clients (openai 3.54,
     ///   anthropic 2.12, read 2026-11-23). Both may have a fraction; the latter may be a date.
-    /// - `ratelimit-limit`, `-remaining` and `-reset`, of requests, as in the IETF's earlier drafts.
+    /// - `ratelimit-limit`, `-remaining` and `-reset`, of requests, as in the IETF's earlier
+    ///   drafts.
     /// - `RateLimit-Policy` and `RateLimit`, with the feature `ietf-headers`, as in
-    ///   draft-ietf-httpapi-ratelimit-headers-11: what counts `requests` or `concurrent-requests`. The
-    ///   `t` of a used-up policy is the wait of a refusal that names no other.
+    ///   draft-ietf-httpapi-ratelimit-headers-11: what counts `requests` or `concurrent-requests`.
+    ///   The `t` of a used-up policy is the wait of a refusal that names no other.
     ///
-    /// A point in time is measured from the response's own `Date`, or from `now` where it has none; one
-    /// that is up to a minute past is now. A duration is read if it is no longer than 31 days. Of a
-    /// header that comes more than once the most careful reading is taken: the smallest number, the
-    /// longest time. What is nonsense is left out.
+    /// A point in time is measured from the response's own `Date`, or from `now` where it has none;
+    /// one that is up to a minute past is now. A duration is read if it is no longer than 31 days.
+    /// Of a header that comes more than once the most careful reading is taken: the smallest
+    /// number, the longest time. What is nonsense is left out.
     pub fn read(
         status: StatusCode,
         headers: &HeaderMap,

@@ -9,9 +9,9 @@ use crate::tier::Meter;
 
 /// Fireworks AI's OpenAI-compatible API.
 ///
-/// Its prompts have two limits, one of them without cached tokens; both are taken for limits on input.
-/// Its page says that the headers speak of a second, while their numbers are those of a minute
-/// (observed 2026), so no window is claimed.
+/// Its prompts have two limits, one of them without cached tokens; both are taken for limits on
+/// input. Its page says that the headers speak of a second, while their numbers are those of a
+/// minute (observed 2026), so no window is claimed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fireworks;
 

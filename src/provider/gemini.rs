@@ -11,9 +11,9 @@ use crate::tier::Meter;
 
 /// Google's Gemini API, through its OpenAI-compatible endpoint.
 ///
-/// It has no headers on limits; its refusals name the quota. A quota of a day comes back at midnight Pacific
-/// time (rate-limits page of 2026-08-18), whatever the `retryDelay` beside it says: one of 38 seconds was
-/// seen.
+/// It has no headers on limits; its refusals name the quota. A quota of a day comes back at
+/// midnight Pacific time (rate-limits page of 2026-08-18), whatever the `retryDelay` beside it
+/// says: one of 38 seconds was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gemini;
 

@@ -10,8 +10,8 @@ use crate::tier::Meter;
 
 /// Groq's OpenAI-compatible API.
 ///
-/// Its headers on requests always speak of the day, those on tokens of the minute, and both resets tell
-/// when all of it is back (rate-limits page, read 2026-10-02; measured 2026-08-18).
+/// Its headers on requests always speak of the day, those on tokens of the minute, and both resets
+/// tell when all of it is back (rate-limits page, read 2026-10-02; measured 2026-08-18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Groq;
 

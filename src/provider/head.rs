@@ -8,8 +8,8 @@ use super::moment::{http_date, moments};
 
 static RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// How long ago a point in time may be that is taken for now. `Date` is cut to seconds and clocks of
-/// one provider differ a little; what is longer ago tells of a wrong clock, not of a wait.
+/// How long ago a point in time may be that is taken for now. `Date` is cut to seconds and clocks
+/// of one provider differ a little; what is longer ago tells of a wrong clock, not of a wait.
 const JUST_NOW: Duration = Duration::from_secs(60);
 
 /// The head of a response, read with care: of a header that comes more than once, the reading that

@@ -31,7 +31,8 @@ struct State {
     reset: Option<Duration>,
 }
 
-/// One report for each policy that counts requests, and for each state of a policy that is not told.
+/// One report for each policy that counts requests, and for each state of a policy that is not
+/// told.
 ///
 /// The draft lets a policy and its state differ in a partition key; only the name is compared.
 pub(super) fn limits(headers: &HeaderMap) -> Vec<ReportedLimit> {

@@ -37,8 +37,8 @@ impl LimitHeaders {
     /// it is whole again.
     ///
     /// A reset is read in every form that providers use (read 2026-11-23): a duration like `6m0s`,
-    /// `1m26.4s` or `17ms`; seconds; or a point in time, as Unix time in seconds or milliseconds, by
-    /// RFC 3339, or as an HTTP date. It has to be within 31 days.
+    /// `1m26.4s` or `17ms`; seconds; or a point in time, as Unix time in seconds or milliseconds,
+    /// by RFC 3339, or as an HTTP date. It has to be within 31 days.
     ///
     /// # Panics
     ///

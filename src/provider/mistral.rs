@@ -10,8 +10,8 @@ use crate::tier::Meter;
 
 /// Mistral's API.
 ///
-/// - Headers on requests and tokens speak of the minute and come with a 429 as well; there is neither a
-///   reset nor a `Retry-After` (measured 2026-08-18).
+/// - Headers on requests and tokens speak of the minute and come with a 429 as well; there is
+///   neither a reset nor a `Retry-After` (measured 2026-08-18).
 /// - Measured then, a request is charged what it used. That is not documented, so the default
 ///   stays [`Charge::Reserved`](crate::Charge::Reserved).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

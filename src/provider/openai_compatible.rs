@@ -86,8 +86,8 @@ pub(super) static USAGE: [UsagePath; 17] = [
     ),
 ];
 
-/// OpenAI's names (rate-limits guide, read 2026-11-23; a project may have a token limit of its own),
-/// and those of gateways that count requests only.
+/// OpenAI's names (rate-limits guide, read 2026-11-23; a project may have a token limit of its
+/// own), and those of gateways that count requests only.
 static LIMITS: [LimitHeaders; 4] = [
     LimitHeaders::new(
         Meter::Requests,
@@ -142,8 +142,8 @@ pub(super) fn feedback(status: StatusCode, headers: &HeaderMap, now: SystemTime)
     Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)
 }
 
-/// OpenAI's error-codes page of 2026-08-26 and its texts, read 2026-11-23. A rate limit and a request
-/// that is too large have one code, `rate_limit_exceeded`.
+/// OpenAI's error-codes page of 2026-08-26 and its texts, read 2026-11-23. A rate limit and a
+/// request that is too large have one code, `rate_limit_exceeded`.
 static SIGNS: [(Sign, RefusalCause); 8] = [
     (Sign::Code("insufficient_quota"), RefusalCause::Exhausted),
     (

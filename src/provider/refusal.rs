@@ -38,8 +38,8 @@ pub enum RefusalCause {
     Capacity,
     /// This request exceeds a limit by itself. Smaller ones are not concerned.
     TooLarge,
-    /// Credit or the quota of a month is used up, or a spending cap is reached. Nothing passes until
-    /// the account changes.
+    /// Credit or the quota of a month is used up, or a spending cap is reached. Nothing passes
+    /// until the account changes.
     Exhausted,
     /// The account may not use this at all: its limit is zero.
     NotAllowed,
@@ -95,8 +95,8 @@ impl Refusal {
         Some(refusal.judged_by_numbers())
     }
 
-    /// A limit of zero lets nothing pass, and a request that asks for more than the whole limit never
-    /// does, although the provider speaks of a rate limit.
+    /// A limit of zero lets nothing pass, and a request that asks for more than the whole limit
+    /// never does, although the provider speaks of a rate limit.
     pub(super) fn judged_by_numbers(mut self) -> Self {
         if self.cause == RefusalCause::RateLimit {
             self.cause = match (self.requested, self.limit) {
@@ -109,8 +109,8 @@ impl Refusal {
     }
 }
 
-/// What tells the cause of a refusal. Texts are in lower case and are tied to a status: other errors
-/// may quote what a user wrote.
+/// What tells the cause of a refusal. Texts are in lower case and are tied to a status: other
+/// errors may quote what a user wrote.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sign {
     /// The status.

@@ -9,8 +9,8 @@ use crate::tier::Meter;
 
 /// Together AI's OpenAI-compatible API.
 ///
-/// Its headers speak of one second, also where its console shows minutes. The dynamic limit, about twice
-/// the rate of the past hour, has headers of its own (rate-limits page of 2026-01).
+/// Its headers speak of one second, also where its console shows minutes. The dynamic limit, about
+/// twice the rate of the past hour, has headers of its own (rate-limits page of 2026-01).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Together;
 
