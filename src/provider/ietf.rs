@@ -103,18 +103,19 @@ fn state((name, parameters): (String, Parameters)) -> State {
 }
 
 /// The named items of a field, from all its lines. A field that is malformed anywhere has none.
+///
+/// Each line has to be a list by itself: two that are none can make one together, out of the halves
+/// of what is no string in either.
 fn items(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = (String, Parameters)> {
-    let lines: Vec<_> = headers.get_all(name).iter().collect();
-    let field = lines
-        .iter()
-        .map(|line| line.as_bytes())
-        .collect::<Vec<_>>()
-        .join(&b", "[..]);
-    let list = match field.len() {
-        1..=LONGEST_FIELD => Parser::new(&field).parse::<List>().unwrap_or_default(),
-        _ => List::new(),
+    let lines = || headers.get_all(name).iter().map(|line| line.as_bytes());
+    let length: usize = lines().map(<[u8]>::len).sum();
+    let lists = if length <= LONGEST_FIELD {
+        lines().map(|line| Parser::new(line).parse()).collect()
+    } else {
+        Ok(Vec::new())
     };
-    list.into_iter().filter_map(|entry| match entry {
+    let lists: Vec<List> = lists.unwrap_or_default();
+    lists.into_iter().flatten().filter_map(|entry| match entry {
         ListEntry::Item(item) => match item.bare_item {
             BareItem::String(name) => Some((name.into(), item.params)),
             _ => None,
@@ -251,6 +252,8 @@ mod tests {
         ] {
             assert_eq!(read(&[policies], &[r#""a";r=3"#]), expected, "{policies}");
         }
+        // Together, and only together, these are `";r=3, ";r=3`.
+        assert_eq!(read(&[], &[r#"";r=3"#, r#"";r=3"#]), []);
         for quota in ["-1", "1.5", "\"10\"", "?1", "@10"] {
             let policy = format!(r#""a";q={quota};w=60"#);
             let headers =
