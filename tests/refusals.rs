@@ -62,6 +62,18 @@ fn tells_what_waiting_cannot_fix() {
         (
             "openai",
             429,
+            r#"{"error":{"message":"TPM: Limit 30000, Used 1, Requested 30001."}}"#,
+            Some(TooLarge),
+        ),
+        (
+            "openai",
+            429,
+            r#"{"error":{"message":"TPM: Limit 30000, Used 1, Requested 30000."}}"#,
+            Some(RateLimit),
+        ),
+        (
+            "openai",
+            429,
             r#"{"error":{"message":"TPM: Limit 0, Used 0, Requested 5."}}"#,
             Some(NotAllowed),
         ),

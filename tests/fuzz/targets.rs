@@ -9,14 +9,6 @@ use proactive_rate_limit::Cost;
 use proactive_rate_limit::provider::{self, Feedback, Provider, Refusal, RefusalCause};
 use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageReader};
 
-/// Every target, by the name of its folder in the corpus.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 4] = [
-    ("headers", headers),
-    ("refusals", refusals),
-    ("usage_events", usage_events),
-    ("usage_json", usage_json),
-];
-
 const PROVIDERS: [&str; 15] = [
     "openai",
     "anthropic",
