@@ -98,6 +98,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
 #![forbid(unsafe_code)]

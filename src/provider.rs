@@ -6,16 +6,37 @@
 //!
 //! # Adding a provider
 //!
-//! One file beside [`OpenAi`]'s with a type that implements [`Provider`], and one line in
-//! [`by_name`]'s list. A dialect of your own needs neither: pass it where a `&dyn Provider` is wanted.
+//! One file beside [`Groq`]'s with a type that implements [`Provider`], and one line in
+//! [`by_name`]'s list. Everything but its name is OpenAI's until it says otherwise. A dialect of
+//! your own needs neither: pass it where a `&dyn Provider` is wanted.
 
 mod anthropic;
+mod azure;
+mod bedrock;
+mod cerebras;
+mod cohere;
+mod deepseek;
 mod duration;
+mod error_body;
 mod estimate;
 mod feedback;
+mod figures;
+mod fireworks;
+mod gemini;
+mod groq;
+mod head;
+#[cfg(feature = "ietf-headers")]
+mod ietf;
+mod limit_headers;
+mod mistral;
+mod moment;
 mod openai;
+mod openai_compatible;
+mod openrouter;
 mod refusal;
 mod request;
+mod together;
+mod xai;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -23,16 +44,34 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 pub use self::anthropic::Anthropic;
+pub use self::azure::Azure;
+pub use self::bedrock::Bedrock;
+pub use self::cerebras::Cerebras;
+pub use self::cohere::Cohere;
+pub use self::deepseek::DeepSeek;
+use self::error_body::ErrorBody;
 pub use self::estimate::TokenEstimate;
-pub use self::feedback::{Feedback, LimitHeaders};
-pub use self::openai::{OpenAi, OpenAiCompatible};
+pub use self::feedback::Feedback;
+pub use self::fireworks::Fireworks;
+pub use self::gemini::Gemini;
+pub use self::groq::Groq;
+pub use self::limit_headers::LimitHeaders;
+pub use self::mistral::Mistral;
+pub use self::openai::OpenAi;
+pub use self::openai_compatible::OpenAiCompatible;
+pub use self::openrouter::OpenRouter;
 pub use self::refusal::{Refusal, RefusalCause};
 pub use self::request::{Endpoint, RequestFacts};
+pub use self::together::Together;
+pub use self::xai::Xai;
 use crate::schedule::Cost;
 use crate::tier::Charge;
 use crate::usage::{Usage, UsagePath};
 
 /// The dialect of one provider.
+///
+/// Most services imitate OpenAI, so that is what a dialect does by default: see
+/// [`OpenAiCompatible`].
 ///
 /// ```
 /// use proactive_rate_limit::provider::{self, RequestFacts};
@@ -61,41 +100,91 @@ pub trait Provider: Send + Sync + fmt::Debug {
     }
 
     /// Where its responses report token counts.
-    fn usage_paths(&self) -> &'static [UsagePath];
+    ///
+    /// The default is where OpenAI's chat completions, responses and embeddings do.
+    fn usage_paths(&self) -> &'static [UsagePath] {
+        &openai_compatible::USAGE
+    }
 
     /// What to reserve for a request: at least what the provider will count for it.
     ///
-    /// The default is [`RequestFacts::cost`]. It fills every component, whatever the provider counts:
-    /// a component without a limit on it does no harm.
+    /// The default is [`RequestFacts::cost`] for a provider that counts with a tokenizer, whatever
+    /// the charge: one that estimates from characters has to be known to. It fills every component,
+    /// whatever the provider counts: a component without a limit on it does no harm.
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
-        request.cost(charge)
+        let _ = charge;
+        request.cost(Charge::Actual)
     }
 
     /// What the provider's limits count for `usage`, when they count what was used.
     ///
-    /// A component that `usage` does not tell stays as `reserved`.
-    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost;
+    /// A component that `usage` does not tell stays as `reserved`. The default counts all input,
+    /// all output and their sum.
+    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
+        openai_compatible::charged(usage, reserved)
+    }
 
     /// What the head of a response, which arrived at `now`, says about limits.
     ///
     /// Providers name points in time; where the response has a `Date` of its own, that is what they
     /// are measured against, in place of `now`.
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback;
+    ///
+    /// The default reads OpenAI's headers and the plain `x-ratelimit-limit`, `-remaining` and
+    /// `-reset`, of requests.
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
+        openai_compatible::feedback(status, headers, now)
+    }
 
     /// Why a request was refused, read from an answer whose status is none of success and of the
     /// beginning of its body. `None`: it is no matter of limits, or does not say.
     ///
-    /// The default knows nothing.
+    /// At most the first 16 KiB of the body are needed. They may be cut off anywhere, and need not
+    /// be JSON. The default knows OpenAI's codes and texts, and what the status usually means.
+    ///
+    /// ```
+    /// use http::{HeaderMap, StatusCode};
+    /// use proactive_rate_limit::provider::{self, RefusalCause};
+    ///
+    /// let refusal = provider::by_name("openai")
+    ///     .refusal(
+    ///         StatusCode::TOO_MANY_REQUESTS,
+    ///         &HeaderMap::new(),
+    ///         br#"{"error":{"message":"TPM: Limit 30000, Requested 31756.","type":"tokens"}}"#,
+    ///     )
+    ///     .ok_or("a 429 is a refusal")?;
+    /// assert_eq!(refusal.cause, RefusalCause::TooLarge);
+    /// assert!(!refusal.cause.waiting_helps());
+    /// # Ok::<(), &str>(())
+    /// ```
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
-        let _ = (status, headers, body);
-        None
+        let _ = headers;
+        openai_compatible::refusal(status, &ErrorBody::read(body), &[])
     }
 }
 
 /// Every built-in provider.
-static PROVIDERS: [&dyn Provider; 3] = [&OpenAi, &Anthropic, &OpenAiCompatible];
+static PROVIDERS: [&dyn Provider; 15] = [
+    &OpenAi,
+    &Anthropic,
+    &Azure,
+    &Bedrock,
+    &Cerebras,
+    &Cohere,
+    &DeepSeek,
+    &Fireworks,
+    &Gemini,
+    &Groq,
+    &Mistral,
+    &OpenRouter,
+    &Together,
+    &Xai,
+    &OpenAiCompatible,
+];
 
 /// The built-in provider of this name, in any case.
+///
+/// There are `openai`, `anthropic`, `azure`, `bedrock`, `cerebras`, `cohere`, `deepseek`,
+/// `fireworks`, `gemini`, `groq`, `mistral`, `openrouter`, `together` and `xai`.
 ///
 /// Any other name gives [`OpenAiCompatible`], for most other services imitate OpenAI. What the
 /// service is called is the caller's to keep.
@@ -117,6 +206,6 @@ mod tests {
             assert_eq!(provider.name(), provider.name().to_ascii_lowercase());
         }
         assert_eq!(by_name("Anthropic").name(), "anthropic");
-        assert_eq!(by_name("groq").name(), "openai-compatible");
+        assert_eq!(by_name("my-gateway").name(), "openai-compatible");
     }
 }

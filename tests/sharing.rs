@@ -91,7 +91,6 @@ async fn together(latency: Duration, late: Duration, seed: u64) -> Together {
     let report = simulator.report();
     assert_eq!(report.throttled, throttled.0 + throttled.1);
     assert!(report.requests.worst_window <= 600, "seed {seed}\n{report}");
-    for a in report.arrivals().iter().filter(|a| !a.admitted) {}
     let used = report.requests.counted as f64 / (6.0 * 600.0);
     println!(
         "answers after {latency:?}, the second {late:?} later, seed {seed}: {} throttled, worst \

@@ -66,7 +66,7 @@ where
     S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError> + Send>,
     S: Clone + Send + 'static,
     S::Future: Send,
-    R: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+    R: http_body::Body<Error: Into<BoxError> + Send, Data: Send> + Send + 'static,
 {
     let callers: Vec<_> = (0..callers)
         .map(|_| {
@@ -261,7 +261,7 @@ where
     S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError> + Send>,
     S: Clone + Send + 'static,
     S::Future: Send,
-    R: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+    R: http_body::Body<Error: Into<BoxError> + Send, Data: Send> + Send + 'static,
 {
     // Its headers would tell the layer how much the provider counts.
     let faults = Faults::new()
@@ -362,7 +362,7 @@ where
     S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError> + Send>,
     S: Clone + Send + 'static,
     S::Future: Send,
-    R: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
+    R: http_body::Body<Error: Into<BoxError> + Send, Data: Send> + Send + 'static,
 {
     let simulator = Simulator::builder()
         .requests(20)

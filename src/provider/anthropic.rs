@@ -2,20 +2,22 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{Feedback, LimitHeaders, Provider};
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, RequestFacts};
 use crate::schedule::Cost;
-use crate::tier::Meter;
+use crate::tier::{Charge, Meter};
 use crate::usage::{Usage, UsageField, UsagePath};
 
 /// Anthropic's Messages API.
 ///
 /// From its rate-limits page, read 2026-11-23:
 ///
-/// - Input counts `input_tokens` and `cache_creation_input_tokens`; reading a cache is free. (Claude
-///   Haiku 3.5 counts that too, which is not told apart here.)
+/// - Input counts `input_tokens` and `cache_creation_input_tokens`; reading a cache is free.
+///   (Claude Haiku 3.5 counts that too, which is not told apart here.)
 /// - Output counts the tokens that are produced, while they are produced. `max_tokens` does not
 ///   count, but it is what bounds them, so it is reserved.
-/// - What was used is what counts: [`Charge::Actual`](crate::Charge::Actual).
+/// - What was used is what counts: [`Charge::Actual`].
 /// - The remaining tokens in its headers are rounded to thousands.
 /// - 529 says that Anthropic is overloaded, not that a limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,26 +63,56 @@ static USAGE: [UsagePath; 10] = [
     ),
 ];
 
-/// API reference, read 2026-11-23. Resets are points in time and need a clock: they are left out.
+/// API reference, read 2026-11-23. Resets tell when all of it is back.
 /// `anthropic-ratelimit-tokens-*` repeats whichever limit is tightest and is not one of its own.
 static LIMITS: [LimitHeaders; 3] = [
     LimitHeaders::new(
         Meter::Requests,
         "anthropic-ratelimit-requests-limit",
         "anthropic-ratelimit-requests-remaining",
-        None,
+        Some("anthropic-ratelimit-requests-reset"),
     ),
     LimitHeaders::new(
         Meter::InputTokens,
         "anthropic-ratelimit-input-tokens-limit",
         "anthropic-ratelimit-input-tokens-remaining",
-        None,
-    ),
+        Some("anthropic-ratelimit-input-tokens-reset"),
+    )
+    .rounded_to(1_000),
     LimitHeaders::new(
         Meter::OutputTokens,
         "anthropic-ratelimit-output-tokens-limit",
         "anthropic-ratelimit-output-tokens-remaining",
-        None,
+        Some("anthropic-ratelimit-output-tokens-reset"),
+    )
+    .rounded_to(1_000),
+];
+
+/// The anthropic Python SDK 2.12 and API errors page, read 2026-11-23. An invalid request is what a
+/// spending cap of the account's own makes, and a lack of credit.
+static SIGNS: [(Sign, RefusalCause); 8] = [
+    (
+        Sign::Code("enforced_spend_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("contract_spend_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("linked_organization_spend_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (Sign::Code("billing_error"), RefusalCause::Exhausted),
+    (Sign::Code("overloaded_error"), RefusalCause::Capacity),
+    (Sign::Code("request_too_large"), RefusalCause::TooLarge),
+    (
+        Sign::Begins(400, "you have reached your specified api usage limits"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Begins(400, "your credit balance is too low"),
+        RefusalCause::Exhausted,
     ),
 ];
 
@@ -91,6 +123,10 @@ impl Provider for Anthropic {
 
     fn usage_paths(&self) -> &'static [UsagePath] {
         &USAGE
+    }
+
+    fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
+        request.cost(charge)
     }
 
     fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
@@ -111,14 +147,14 @@ impl Provider for Anthropic {
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
         Feedback::read(status, headers, now, &LIMITS)
     }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        Refusal::read(status, &ErrorBody::read(body), &SIGNS)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -138,47 +174,5 @@ mod tests {
         assert_eq!((charged.input_tokens, charged.output_tokens), (80, 12));
         assert_eq!((charged.tokens, charged.requests), (92, 1));
         assert_eq!(Anthropic.charged(&Usage::default(), &reserved), reserved);
-    }
-
-    #[test]
-    fn reads_its_headers() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("anthropic-ratelimit-requests-limit", "1000"),
-            ("anthropic-ratelimit-requests-remaining", "999"),
-            ("anthropic-ratelimit-requests-reset", "2026-11-23T00:00:00Z"),
-            ("anthropic-ratelimit-tokens-limit", "80000"),
-            ("anthropic-ratelimit-tokens-remaining", "79000"),
-            ("anthropic-ratelimit-output-tokens-limit", "400000"),
-            ("anthropic-ratelimit-output-tokens-remaining", "399000"),
-            ("retry-after", "3"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        let overloaded = StatusCode::from_u16(529).unwrap();
-        let feedback = Anthropic.feedback(overloaded, &headers, SystemTime::UNIX_EPOCH);
-        assert!(!feedback.throttled);
-        assert_eq!(feedback.retry_after, Some(Duration::from_secs(3)));
-        let limits: Vec<_> = feedback
-            .limits
-            .iter()
-            .map(|limit| (limit.meter, limit.limit, limit.remaining, limit.reset))
-            .collect();
-        assert_eq!(
-            limits,
-            [
-                (Meter::Requests, Some(1_000), Some(999), None),
-                (Meter::OutputTokens, Some(400_000), Some(399_000), None),
-            ]
-        );
-        assert!(
-            Anthropic
-                .feedback(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    &headers,
-                    SystemTime::UNIX_EPOCH
-                )
-                .throttled
-        );
     }
 }

@@ -1,18 +1,22 @@
 use std::time::Duration;
 
-const SECOND: u64 = 1_000_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Beyond this a wait is taken for nonsense, such as a Unix time where seconds are due. Limits of a
 /// calendar month are the longest there are.
-const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(31 * DAY.as_secs());
 
-/// The units of Go's durations that providers use, in nanoseconds.
-const UNITS: [(&str, u64); 5] = [
-    ("ms", SECOND / 1000),
+/// The units of Go's durations that providers use.
+const UNITS: [(&str, Duration); 5] = [
+    ("ms", MILLISECOND),
     ("s", SECOND),
-    ("m", 60 * SECOND),
-    ("h", 60 * 60 * SECOND),
-    ("d", 24 * 60 * 60 * SECOND),
+    ("m", MINUTE),
+    ("h", HOUR),
+    ("d", DAY),
 ];
 
 /// Seconds, perhaps with a fraction: `2`, `0.25`.
@@ -22,7 +26,7 @@ pub(super) fn seconds(text: &str) -> Option<Duration> {
 
 /// Milliseconds, perhaps with a fraction: `1500`.
 pub(super) fn milliseconds(text: &str) -> Option<Duration> {
-    plausible(decimal(text.trim(), SECOND / 1000)?)
+    plausible(decimal(text.trim(), MILLISECOND)?)
 }
 
 /// A sum of numbers with units, as in `6m0s`, `1m26.4s` and `17ms`, or bare seconds.
@@ -43,21 +47,22 @@ pub(super) fn reset(text: &str) -> Option<Duration> {
         let unit_end = tail
             .find(|char: char| !char.is_ascii_alphabetic())
             .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let (_, nanos) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
-        sum = sum.checked_add(decimal(number, nanos)?)?;
+        let (name_of_unit, tail) = tail.split_at(unit_end);
+        let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == name_of_unit)?;
+        sum = sum.checked_add(decimal(number, unit)?)?;
         rest = tail;
     }
     plausible(sum)
 }
 
-/// Digits, perhaps with a fraction, times `unit` nanoseconds. Signs and exponents are nonsense here.
-fn decimal(number: &str, unit: u64) -> Option<Duration> {
+/// Digits, perhaps with a fraction, times `unit`. Signs and exponents are nonsense here.
+pub(super) fn decimal(number: &str, unit: Duration) -> Option<Duration> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
+    let unit = u64::try_from(unit.as_nanos()).ok()?;
     let mut nanos = whole.parse::<u64>().ok()?.checked_mul(unit)?;
     let mut place = unit;
     for digit in fraction.bytes() {
@@ -67,7 +72,7 @@ fn decimal(number: &str, unit: u64) -> Option<Duration> {
     Some(Duration::from_nanos(nanos))
 }
 
-fn plausible(duration: Duration) -> Option<Duration> {
+pub(super) fn plausible(duration: Duration) -> Option<Duration> {
     (duration <= LONGEST).then_some(duration)
 }
 

@@ -1,13 +1,8 @@
-use std::time::SystemTime;
-
-use http::{HeaderMap, StatusCode};
-
-use super::{Feedback, LimitHeaders, Provider, RequestFacts};
+use super::{Provider, RequestFacts};
 use crate::schedule::Cost;
-use crate::tier::{Charge, Meter};
-use crate::usage::{Usage, UsageField, UsagePath};
+use crate::tier::Charge;
 
-/// OpenAI, and the many services that speak its language.
+/// OpenAI.
 ///
 /// - A request counts the larger of its output cap and an estimate from its characters (rate-limits
 ///   guide, read 2026-11-23). The sum of both is reserved, which is never less.
@@ -18,161 +13,21 @@ use crate::usage::{Usage, UsageField, UsagePath};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenAi;
 
-/// Response objects of the openai Python SDK 3.54, read 2026-11-23.
-static USAGE: [UsagePath; 17] = [
-    // Chat completions, completions and embeddings.
-    UsagePath::last(&["usage", "prompt_tokens"], UsageField::Input),
-    UsagePath::last(&["usage", "completion_tokens"], UsageField::Output),
-    UsagePath::last(&["usage", "total_tokens"], UsageField::Total),
-    UsagePath::last(
-        &["usage", "prompt_tokens_details", "cached_tokens"],
-        UsageField::CachedInput,
-    ),
-    UsagePath::last(
-        &["usage", "prompt_tokens_details", "cache_write_tokens"],
-        UsageField::CacheCreation,
-    ),
-    UsagePath::last(
-        &["usage", "completion_tokens_details", "reasoning_tokens"],
-        UsageField::Reasoning,
-    ),
-    // Responses, with the same total.
-    UsagePath::last(&["usage", "input_tokens"], UsageField::Input),
-    UsagePath::last(&["usage", "output_tokens"], UsageField::Output),
-    UsagePath::last(
-        &["usage", "input_tokens_details", "cached_tokens"],
-        UsageField::CachedInput,
-    ),
-    UsagePath::last(
-        &["usage", "input_tokens_details", "cache_write_tokens"],
-        UsageField::CacheCreation,
-    ),
-    UsagePath::last(
-        &["usage", "output_tokens_details", "reasoning_tokens"],
-        UsageField::Reasoning,
-    ),
-    // Responses, streamed: the last event holds the whole response.
-    UsagePath::closing(&["response", "usage", "input_tokens"], UsageField::Input),
-    UsagePath::closing(&["response", "usage", "output_tokens"], UsageField::Output),
-    UsagePath::closing(&["response", "usage", "total_tokens"], UsageField::Total),
-    UsagePath::closing(
-        &["response", "usage", "input_tokens_details", "cached_tokens"],
-        UsageField::CachedInput,
-    ),
-    UsagePath::closing(
-        &[
-            "response",
-            "usage",
-            "input_tokens_details",
-            "cache_write_tokens",
-        ],
-        UsageField::CacheCreation,
-    ),
-    UsagePath::closing(
-        &[
-            "response",
-            "usage",
-            "output_tokens_details",
-            "reasoning_tokens",
-        ],
-        UsageField::Reasoning,
-    ),
-];
-
-/// Rate-limits guide, read 2026-11-23. A project may have a token limit of its own.
-static LIMITS: [LimitHeaders; 3] = [
-    LimitHeaders::new(
-        Meter::Requests,
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        Some("x-ratelimit-reset-requests"),
-    ),
-    LimitHeaders::new(
-        Meter::Tokens,
-        "x-ratelimit-limit-tokens",
-        "x-ratelimit-remaining-tokens",
-        Some("x-ratelimit-reset-tokens"),
-    ),
-    LimitHeaders::new(
-        Meter::Tokens,
-        "x-ratelimit-limit-project-tokens",
-        "x-ratelimit-remaining-project-tokens",
-        Some("x-ratelimit-reset-project-tokens"),
-    ),
-];
-
-/// A service that speaks OpenAI's language, and is not known to count by OpenAI's rules.
-///
-/// What differs is the price of a prompt: OpenAI documents that it estimates from characters, while
-/// such a service may count the tokens of its own tokenizer. So half of the bytes are reserved,
-/// whatever is charged in the end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenAiCompatible;
-
-impl Provider for OpenAiCompatible {
-    fn name(&self) -> &'static str {
-        "openai-compatible"
-    }
-
-    fn usage_paths(&self) -> &'static [UsagePath] {
-        OpenAi.usage_paths()
-    }
-
-    fn price(&self, request: &RequestFacts, _charge: Charge) -> Cost {
-        request.cost(Charge::Actual)
-    }
-
-    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
-        OpenAi.charged(usage, reserved)
-    }
-
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
-        OpenAi.feedback(status, headers, now)
-    }
-}
-
 impl Provider for OpenAi {
     fn name(&self) -> &'static str {
         "openai"
     }
 
-    fn usage_paths(&self) -> &'static [UsagePath] {
-        &USAGE
-    }
-
-    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
-        // Some imitators leave reasoning out of the output but not out of the total (xAI), and
-        // embeddings report no output at all: what the total has beyond the input is output.
-        let beyond_input = match (usage.total_tokens, usage.input_tokens) {
-            (Some(total), Some(input)) => Some(total.saturating_sub(input)),
-            _ => None,
-        };
-        let output = usage.output_tokens.max(beyond_input);
-        let sum = match (usage.input_tokens, output) {
-            (Some(input), Some(output)) => Some(input.saturating_add(output)),
-            _ => None,
-        };
-        Cost {
-            input_tokens: usage.input_tokens.unwrap_or(reserved.input_tokens),
-            output_tokens: output.unwrap_or(reserved.output_tokens),
-            tokens: usage.total_tokens.max(sum).unwrap_or(reserved.tokens),
-            ..*reserved
-        }
-    }
-
-    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
-        Feedback::read(status, headers, now, &LIMITS)
+    fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
+        request.cost(charge)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use http::HeaderValue;
-
     use super::*;
     use crate::provider::{Endpoint, RequestFacts};
+    use crate::usage::Usage;
 
     fn usage(input: Option<u64>, output: Option<u64>, total: Option<u64>) -> Usage {
         Usage {
@@ -241,49 +96,5 @@ mod tests {
         let cost = OpenAi.price(&facts, Charge::Reserved);
         assert_eq!(cost.output_tokens, 0);
         assert_eq!(cost.tokens, cost.input_tokens);
-    }
-
-    #[test]
-    fn reads_its_headers() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-ratelimit-limit-requests", "200"),
-            ("x-ratelimit-remaining-requests", "199"),
-            ("x-ratelimit-reset-requests", "7m12s"),
-            ("x-ratelimit-limit-tokens", "150000"),
-            ("x-ratelimit-remaining-tokens", "149990"),
-            ("x-ratelimit-reset-tokens", "4ms"),
-            ("x-ratelimit-limit-project-tokens", "1000"),
-            ("x-ratelimit-remaining-project-tokens", "0"),
-            ("x-ratelimit-reset-project-tokens", "3s"),
-            ("retry-after", "20"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        let feedback = OpenAi.feedback(
-            StatusCode::TOO_MANY_REQUESTS,
-            &headers,
-            SystemTime::UNIX_EPOCH,
-        );
-        assert!(feedback.throttled);
-        assert_eq!(feedback.retry_after, Some(Duration::from_secs(20)));
-        let limits: Vec<_> = feedback
-            .limits
-            .iter()
-            .map(|limit| (limit.meter, limit.limit, limit.remaining, limit.reset))
-            .collect();
-        let millis = |millis| Some(Duration::from_millis(millis));
-        assert_eq!(
-            limits,
-            [
-                (Meter::Requests, Some(200), Some(199), millis(432_000)),
-                (Meter::Tokens, Some(150_000), Some(149_990), millis(4)),
-                (Meter::Tokens, Some(1_000), Some(0), millis(3_000)),
-            ]
-        );
-        assert_eq!(
-            OpenAi.feedback(StatusCode::OK, &HeaderMap::new(), SystemTime::UNIX_EPOCH),
-            Feedback::default()
-        );
     }
 }

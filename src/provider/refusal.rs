@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use http::StatusCode;
+
+use super::error_body::ErrorBody;
+use super::figures::Figures;
 use crate::tier::Meter;
 
 /// Why a provider refused a request, as far as its answer says.
@@ -14,6 +18,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// What the limit it names counts.
     pub meter: Option<Meter>,
+    /// The length of that limit's window.
+    pub window: Option<Duration>,
     /// The number of that limit.
     pub limit: Option<u64>,
     /// What of it was used.
@@ -32,7 +38,8 @@ pub enum RefusalCause {
     Capacity,
     /// This request exceeds a limit by itself. Smaller ones are not concerned.
     TooLarge,
-    /// Credit is used up or a spending cap is reached. Nothing passes until the account changes.
+    /// Credit or the quota of a month is used up, or a spending cap is reached. Nothing passes
+    /// until the account changes.
     Exhausted,
     /// The account may not use this at all: its limit is zero.
     NotAllowed,
@@ -53,9 +60,89 @@ impl Refusal {
             code: None,
             retry_after: None,
             meter: None,
+            window: None,
             limit: None,
             used: None,
             requested: None,
         }
+    }
+
+    /// Reads what an error says, with `signs` for what its status does not tell. The first that it
+    /// shows decides.
+    pub(super) fn read<'a>(
+        status: StatusCode,
+        error: &ErrorBody,
+        signs: impl IntoIterator<Item = &'a (Sign, RefusalCause)>,
+    ) -> Option<Self> {
+        if !status.is_client_error() && !status.is_server_error() {
+            return None;
+        }
+        let sign = signs
+            .into_iter()
+            .find(|(sign, _)| sign.shows(status, error));
+        let cause = sign.map(|(_, cause)| *cause).or_else(|| usual(status))?;
+        let figures = Figures::read(&error.message);
+        let refusal = Self {
+            cause,
+            code: error.codes().next().map(str::to_owned),
+            retry_after: figures.retry_after,
+            meter: figures.meter,
+            window: figures.window,
+            limit: figures.limit,
+            used: figures.used,
+            requested: figures.requested,
+        };
+        Some(refusal.judged_by_numbers())
+    }
+
+    /// A limit of zero lets nothing pass, and a request that asks for more than the whole limit
+    /// never does, although the provider speaks of a rate limit.
+    pub(super) fn judged_by_numbers(mut self) -> Self {
+        if self.cause == RefusalCause::RateLimit {
+            self.cause = match (self.requested, self.limit) {
+                (_, Some(0)) => RefusalCause::NotAllowed,
+                (Some(requested), Some(limit)) if requested > limit => RefusalCause::TooLarge,
+                _ => RefusalCause::RateLimit,
+            };
+        }
+        self
+    }
+}
+
+/// What tells the cause of a refusal. Texts are in lower case and are tied to a status: other
+/// errors may quote what a user wrote.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sign {
+    /// The status.
+    Status(u16),
+    /// A code, in any case.
+    Code(&'static str),
+    /// The beginning of the message, beside this status.
+    Begins(u16, &'static str),
+    /// A part of the message, beside this status.
+    Says(u16, &'static str),
+}
+
+impl Sign {
+    fn shows(self, status: StatusCode, error: &ErrorBody) -> bool {
+        match self {
+            Self::Status(number) => status == number,
+            Self::Code(code) => error.codes().any(|shown| shown.eq_ignore_ascii_case(code)),
+            Self::Begins(number, text) => status == number && error.message.starts_with(text),
+            Self::Says(number, text) => status == number && error.message.contains(text),
+        }
+    }
+}
+
+/// What a status is about, unless there is a sign of something else.
+fn usual(status: StatusCode) -> Option<RefusalCause> {
+    const OVERLOADED: u16 = 529;
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(RefusalCause::RateLimit),
+        StatusCode::PAYMENT_REQUIRED => Some(RefusalCause::Exhausted),
+        StatusCode::PAYLOAD_TOO_LARGE => Some(RefusalCause::TooLarge),
+        StatusCode::SERVICE_UNAVAILABLE => Some(RefusalCause::Capacity),
+        _ if status.as_u16() == OVERLOADED => Some(RefusalCause::Capacity),
+        _ => None,
     }
 }

@@ -1,0 +1,100 @@
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+
+use super::duration::{self, DAY, MINUTE};
+use super::error_body::ErrorBody;
+use super::head::Head;
+use super::{Provider, Refusal, RefusalCause, openai_compatible};
+use crate::tier::Meter;
+
+/// Google's Gemini API, through its OpenAI-compatible endpoint.
+///
+/// It has no headers on limits; its refusals name the quota. A quota of a day comes back at
+/// midnight Pacific time (rate-limits page of 2026-08-18), whatever the `retryDelay` beside it
+/// says: one of 38 seconds was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gemini;
+
+impl Provider for Gemini {
+    fn name(&self) -> &'static str {
+        "gemini"
+    }
+
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let error = ErrorBody::read(body);
+        let refusal = openai_compatible::refusal(status, &error, &[])?;
+        if !matches!(
+            refusal.cause,
+            RefusalCause::RateLimit | RefusalCause::NotAllowed
+        ) {
+            return Some(refusal);
+        }
+        // Of several quotas the longest lasts.
+        let daily = error.quotas.iter().find(|quota| quota.contains("PerDay"));
+        let quota = daily.or(error.quotas.first()).map(String::as_str);
+        let is_daily = daily.is_some() || error.codes().any(|code| code == "quota_exceeded");
+        let (window, retry_after) = if is_daily {
+            let made = Head::new(headers, SystemTime::UNIX_EPOCH).date();
+            (Some(DAY), made.and_then(until_midnight_pacific))
+        } else {
+            let is_minutely = quota.is_some_and(|quota| quota.contains("PerMinute"));
+            let delay = error.retry_delay.as_deref().and_then(duration::reset);
+            let window = is_minutely.then_some(MINUTE);
+            (window, delay.max(refusal.retry_after))
+        };
+        let code = quota.map(str::to_owned).or(refusal.code);
+        Some(Refusal {
+            code,
+            retry_after,
+            meter: quota.or(Some(&error.message)).and_then(counted),
+            window,
+            ..refusal
+        })
+    }
+}
+
+/// What a quota counts, by its id or by the metric that a message names.
+fn counted(quota: &str) -> Option<Meter> {
+    let quota = quota.to_ascii_lowercase();
+    if quota.contains("inputtoken") || quota.contains("input_token") {
+        Some(Meter::InputTokens)
+    } else if quota.contains("requests") {
+        Some(Meter::Requests)
+    } else {
+        None
+    }
+}
+
+fn until_midnight_pacific(now: SystemTime) -> Option<Duration> {
+    let now = Timestamp::try_from(now).ok()?;
+    let today = now.in_tz("America/Los_Angeles").ok()?;
+    let midnight = today.tomorrow().ok()?.start_of_day().ok()?;
+    Duration::try_from(midnight.timestamp().duration_since(now)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_day_ends_at_midnight_in_california() {
+        let cases = [
+            // Winter and summer, and the days that are an hour longer and shorter.
+            ("2026-11-24T07:59:59Z", 1),
+            ("2026-11-24T08:00:00Z", 24 * 3600),
+            ("2026-07-01T06:00:00Z", 3600),
+            ("2026-11-01T07:00:00Z", 25 * 3600),
+            ("2026-03-08T08:00:00Z", 23 * 3600),
+        ];
+        for (now, seconds) in cases {
+            let now = SystemTime::try_from(now.parse::<Timestamp>().unwrap()).unwrap();
+            assert_eq!(
+                until_midnight_pacific(now),
+                Some(Duration::from_secs(seconds)),
+                "{now:?}"
+            );
+        }
+    }
+}

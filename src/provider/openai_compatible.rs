@@ -1,0 +1,187 @@
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::error_body::ErrorBody;
+use super::refusal::Sign;
+use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause};
+use crate::schedule::Cost;
+use crate::tier::Meter;
+use crate::usage::{Usage, UsageField, UsagePath};
+
+/// A service that speaks OpenAI's language, and is not known to count by OpenAI's rules.
+///
+/// What differs is the price of a prompt: OpenAI documents that it estimates from characters, while
+/// such a service may count the tokens of its own tokenizer. So half of the bytes are reserved,
+/// whatever is charged in the end.
+///
+/// All of it is what a [`Provider`] does by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenAiCompatible;
+
+impl Provider for OpenAiCompatible {
+    fn name(&self) -> &'static str {
+        "openai-compatible"
+    }
+}
+
+/// Response objects of the openai Python SDK 3.54, read 2026-11-23.
+pub(super) static USAGE: [UsagePath; 17] = [
+    // Chat completions, completions and embeddings.
+    UsagePath::last(&["usage", "prompt_tokens"], UsageField::Input),
+    UsagePath::last(&["usage", "completion_tokens"], UsageField::Output),
+    UsagePath::last(&["usage", "total_tokens"], UsageField::Total),
+    UsagePath::last(
+        &["usage", "prompt_tokens_details", "cached_tokens"],
+        UsageField::CachedInput,
+    ),
+    UsagePath::last(
+        &["usage", "prompt_tokens_details", "cache_write_tokens"],
+        UsageField::CacheCreation,
+    ),
+    UsagePath::last(
+        &["usage", "completion_tokens_details", "reasoning_tokens"],
+        UsageField::Reasoning,
+    ),
+    // Responses, with the same total.
+    UsagePath::last(&["usage", "input_tokens"], UsageField::Input),
+    UsagePath::last(&["usage", "output_tokens"], UsageField::Output),
+    UsagePath::last(
+        &["usage", "input_tokens_details", "cached_tokens"],
+        UsageField::CachedInput,
+    ),
+    UsagePath::last(
+        &["usage", "input_tokens_details", "cache_write_tokens"],
+        UsageField::CacheCreation,
+    ),
+    UsagePath::last(
+        &["usage", "output_tokens_details", "reasoning_tokens"],
+        UsageField::Reasoning,
+    ),
+    // Responses, streamed: the last event holds the whole response.
+    UsagePath::closing(&["response", "usage", "input_tokens"], UsageField::Input),
+    UsagePath::closing(&["response", "usage", "output_tokens"], UsageField::Output),
+    UsagePath::closing(&["response", "usage", "total_tokens"], UsageField::Total),
+    UsagePath::closing(
+        &["response", "usage", "input_tokens_details", "cached_tokens"],
+        UsageField::CachedInput,
+    ),
+    UsagePath::closing(
+        &[
+            "response",
+            "usage",
+            "input_tokens_details",
+            "cache_write_tokens",
+        ],
+        UsageField::CacheCreation,
+    ),
+    UsagePath::closing(
+        &[
+            "response",
+            "usage",
+            "output_tokens_details",
+            "reasoning_tokens",
+        ],
+        UsageField::Reasoning,
+    ),
+];
+
+/// OpenAI's names (rate-limits guide, read 2026-11-23; a project may have a token limit of its
+/// own), and those of gateways that count requests only.
+static LIMITS: [LimitHeaders; 4] = [
+    LimitHeaders::new(
+        Meter::Requests,
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        Some("x-ratelimit-reset-requests"),
+    ),
+    LimitHeaders::new(
+        Meter::Tokens,
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+        Some("x-ratelimit-reset-tokens"),
+    ),
+    LimitHeaders::new(
+        Meter::Tokens,
+        "x-ratelimit-limit-project-tokens",
+        "x-ratelimit-remaining-project-tokens",
+        Some("x-ratelimit-reset-project-tokens"),
+    ),
+    LimitHeaders::new(
+        Meter::Requests,
+        "x-ratelimit-limit",
+        "x-ratelimit-remaining",
+        Some("x-ratelimit-reset"),
+    ),
+];
+
+/// Where gateways that count requests tell the end of the window.
+static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+pub(super) fn charged(usage: &Usage, reserved: &Cost) -> Cost {
+    // Some leave reasoning out of the output but not out of the total (xAI), and embeddings report
+    // no output at all: what the total has beyond the input is output.
+    let beyond_input = match (usage.total_tokens, usage.input_tokens) {
+        (Some(total), Some(input)) => Some(total.saturating_sub(input)),
+        _ => None,
+    };
+    let output = usage.output_tokens.max(beyond_input);
+    let sum = match (usage.input_tokens, output) {
+        (Some(input), Some(output)) => Some(input.saturating_add(output)),
+        _ => None,
+    };
+    Cost {
+        input_tokens: usage.input_tokens.unwrap_or(reserved.input_tokens),
+        output_tokens: output.unwrap_or(reserved.output_tokens),
+        tokens: usage.total_tokens.max(sum).unwrap_or(reserved.tokens),
+        ..*reserved
+    }
+}
+
+pub(super) fn feedback(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
+    Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)
+}
+
+/// OpenAI's error-codes page of 2026-08-26 and its texts, read 2026-11-23. A rate limit and a
+/// request that is too large have one code, `rate_limit_exceeded`.
+static SIGNS: [(Sign, RefusalCause); 8] = [
+    (Sign::Code("insufficient_quota"), RefusalCause::Exhausted),
+    (
+        Sign::Code("credit_balance_exhausted"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("organization_spend_limit_exceeded"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("project_spend_limit_exceeded"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("organization_usage_limit_exceeded"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Code("billing_hard_limit_reached"),
+        RefusalCause::Exhausted,
+    ),
+    (
+        Sign::Begins(429, "request too large"),
+        RefusalCause::TooLarge,
+    ),
+    // The flexible service tier, short of capacity.
+    (
+        Sign::Says(429, "resource unavailable"),
+        RefusalCause::Capacity,
+    ),
+];
+
+/// Reads an error in OpenAI's language, looking for a dialect's own `signs` before OpenAI's.
+pub(super) fn refusal(
+    status: StatusCode,
+    error: &ErrorBody,
+    signs: &[(Sign, RefusalCause)],
+) -> Option<Refusal> {
+    Refusal::read(status, error, signs.iter().chain(&SIGNS))
+}
