@@ -387,7 +387,8 @@ async fn slow_network(anchor: Anchor) -> Report {
 #[tokio::test(start_paused = true)]
 async fn a_network_slower_than_max_skew_needs_the_anchor_at_the_answer() {
     let report = slow_network(Anchor::Bounded).await;
-    assert!(report.throttled > 0, "the assumption matters\n{report}");
+    let worst = report.requests.worst_window;
+    assert!(worst > 58, "the assumption matters\n{report}");
     let report = slow_network(Anchor::Answer).await;
     assert_eq!(report.throttled, 0, "{report}");
     assert!(report.requests.worst_window <= 58, "{report}");

@@ -35,7 +35,7 @@ pub(super) struct Others {
 /// What somebody else used when a request was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// If everything of ours was counted that may have been, but half of what may have expired.
+    /// If everything of ours was counted that may have been.
     pub(super) likely: u64,
     /// If only that was counted which certainly was.
     pub(super) most: u64,
@@ -95,10 +95,12 @@ impl Others {
         if reading.likely > 0 {
             self.present_until = now + window;
         }
-        let amount = match self.present_until > now {
-            true => reading.most,
-            false => 0,
-        };
+        if self.present_until <= now {
+            self.forget();
+            self.seen = sent;
+            return;
+        }
+        let amount = reading.most;
         let span = window / GROWTH_SPAN;
         if self
             .earlier
@@ -115,10 +117,7 @@ impl Others {
             self.earlier.pop_front();
         }
         self.amount = amount;
-        self.free = match amount {
-            0 => 0,
-            _ => reading.free,
-        };
+        self.free = reading.free;
         self.bound = reading.bound;
         self.seen = sent;
         self.until = now + reset;
@@ -179,7 +178,9 @@ mod tests {
         assert_eq!(others.at(at(100), Duration::ZERO), 10);
         // It could all be ours, but somebody was there just now.
         observe(&mut others, 101, 0, 9);
-        assert_eq!(others.at(at(101), Duration::ZERO), 9);
+        assert_eq!(others.seen(at(101)), 9);
+        // They may have as much again as they just had.
+        assert_eq!(others.at(at(101), Duration::ZERO), 10);
         observe(&mut others, 100 + 80, 0, 9);
         assert_eq!(others.at(at(180), Duration::ZERO), 0);
     }

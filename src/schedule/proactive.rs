@@ -254,6 +254,7 @@ impl Proactive {
             return;
         };
         let limits = self.limits();
+        let is_spaced = !self.pace.interval().is_zero();
         for (window, limit) in self.windows.iter_mut().zip(&limits) {
             let Some(report) = reports::about(limit, &limits, reports) else {
                 continue;
@@ -271,6 +272,7 @@ impl Proactive {
                     anchor,
                     most: most.of(limit.meter()),
                     own: entry.cost.of(limit.meter()),
+                    is_even: is_spaced && limit.meter() == Meter::Requests,
                 };
                 window.report_remaining(now, report, remaining, ours, &self.timing);
             }

@@ -61,6 +61,8 @@ pub(super) struct Ours {
     pub(super) most: u64,
     /// The request itself.
     pub(super) own: u64,
+    /// Requests are spaced evenly, so that half of what may have expired has.
+    pub(super) is_even: bool,
 }
 
 impl Window {
@@ -349,14 +351,17 @@ impl Window {
         let amount = report.limit.unwrap_or(self.amount);
         let used = amount.saturating_sub(remaining);
         let expiring = self.expiring(now, timing);
+        let expired = match ours.is_even {
+            true => expiring / 2,
+            false => 0,
+        };
         let certain = self.least_counted(expiring, &ours, timing);
         let reading = Reading {
             free: self.effective.saturating_sub(used),
             bound: amount.saturating_sub(certain),
-            likely: used.saturating_sub(rounding).saturating_sub(
-                self.most_counted(&ours, timing)
-                    .saturating_sub(expiring / 2),
-            ),
+            likely: used
+                .saturating_sub(rounding)
+                .saturating_sub(self.most_counted(&ours, timing).saturating_sub(expired)),
             most: used
                 .saturating_add(rounding)
                 .min(amount)
