@@ -659,7 +659,16 @@ impl Core {
         }
     }
 
-    pub(super) fn dismiss_driver(&mut self, id: DriverId, out: &mut Outbox) {
+    /// Dropped before it was done: its runtime ends, or a user's strategy panicked under it. Whoever
+    /// waited is called, to see to another one.
+    pub(super) fn lose_driver(&mut self, now: Timestamp, id: DriverId, out: &mut Outbox) {
+        if self.drivers.iter().any(|slot| slot.id == id) {
+            self.dismiss_driver(id, out);
+            self.line.call_everybody(now, out);
+        }
+    }
+
+    fn dismiss_driver(&mut self, id: DriverId, out: &mut Outbox) {
         if let Some(at) = self.drivers.iter().position(|slot| slot.id == id) {
             if let Some(waker) = self.drivers.swap_remove(at).waker {
                 out.discard(waker);

@@ -65,6 +65,6 @@ impl Future for Driver {
 impl Drop for Driver {
     /// The runtime may shut down while others still wait.
     fn drop(&mut self) {
-        self.pool.dismiss_driver(self.id);
+        self.pool.lose_driver(self.id);
     }
 }

@@ -78,28 +78,25 @@ impl Shared {
         &self,
         operate: impl FnOnce(&mut Core, Timestamp, &mut Outbox) -> T,
     ) -> T {
+        // Dropped, and so delivered, after the lock is released.
         let mut out = Outbox::default();
         // A user's clock is not called under the lock.
         let unix = self.follows_days.then(|| self.clock.unix());
-        let result = {
-            let mut core = self.lock();
-            // Read under the lock, so that stamps are in the order of the operations.
-            let now = core.tick(self.clock.now());
-            if let Some(unix) = unix {
-                core.synchronise(now, unix);
-            }
-            operate(&mut core, now, &mut out)
-        };
-        out.deliver();
-        result
+        let mut core = self.lock();
+        // Read under the lock, so that stamps are in the order of the operations.
+        let now = core.tick(self.clock.now());
+        if let Some(unix) = unix {
+            core.synchronise(now, unix);
+        }
+        operate(&mut core, now, &mut out)
     }
 
     pub(super) fn drive(&self, id: DriverId, waker: &Waker) -> Drive {
         self.with(|core, now, out| core.drive(now, id, waker, out))
     }
 
-    pub(super) fn dismiss_driver(&self, id: DriverId) {
-        self.with(|core, _, out| core.dismiss_driver(id, out));
+    pub(super) fn lose_driver(&self, id: DriverId) {
+        self.with(|core, now, out| core.lose_driver(now, id, out));
     }
 }
 

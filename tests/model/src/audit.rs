@@ -163,8 +163,16 @@ impl SchedulingStrategy for Audited {
         });
     }
 
-    fn reported(&mut self, now: Timestamp, entry: &Entry, reports: &[ReportedLimit]) {
+    fn reported(&mut self, now: Timestamp, entry: &mut Entry, reports: &[ReportedLimit]) {
         self.strategy.reported(now, entry, reports);
+    }
+
+    fn throttled(&mut self, now: Timestamp, entry: &Entry, meter: Option<Meter>) {
+        self.strategy.throttled(now, entry, meter);
+    }
+
+    fn paused(&mut self, now: Timestamp, until: Timestamp) {
+        self.strategy.paused(now, until);
     }
 
     fn earliest(&mut self, now: Timestamp, cost: &Cost) -> Timestamp {
