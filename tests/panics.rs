@@ -13,6 +13,7 @@ use proactive_rate_limit::schedule::{
 use proactive_rate_limit::tracker::PoolOptions;
 use proactive_rate_limit::{Charge, RateLimitError, RateLimitTracker};
 use support::{exactly, tier, timed};
+use tokio::time::timeout;
 
 /// Panics the next time it is asked, if told to.
 #[derive(Debug)]
@@ -89,8 +90,11 @@ async fn whoever_was_to_be_woken_is_woken_all_the_same() {
     tokio::time::sleep(second / 2).await;
     panics.store(true, Ordering::Relaxed);
 
-    let (waited, refused) = impatient.await.unwrap();
+    // A bound on the paused clock, so that this fails rather than hangs.
+    let long = 100 * second;
+    let (waited, refused) = timeout(long, impatient).await.expect("woken").unwrap();
     assert_eq!(waited, second);
     assert!(matches!(refused, Err(RateLimitError::WaitTooLong(_))));
-    assert_eq!(patient.await.unwrap(), Ok(()));
+    let served = timeout(long, patient).await.expect("woken");
+    assert_eq!(served.unwrap(), Ok(()));
 }
