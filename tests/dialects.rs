@@ -130,12 +130,12 @@ fn anthropic() {
     ];
     let thousands = |mut report: ReportedLimit| {
         report.rounded_to = 1_000;
-        report
+        per(MINUTE, report)
     };
     assert_eq!(
         limits("anthropic", headers),
         [
-            reset(1_000, report(Requests, 1_000, 999)),
+            per(MINUTE, reset(1_000, report(Requests, 1_000, 999))),
             thousands(reset(15_000, report(InputTokens, 2_000_000, 1_500_000))),
             thousands(reset(0, report(OutputTokens, 400_000, 399_000))),
         ]

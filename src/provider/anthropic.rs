@@ -2,6 +2,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 
+use super::duration::MINUTE;
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, RequestFacts};
@@ -63,7 +64,8 @@ static USAGE: [UsagePath; 10] = [
     ),
 ];
 
-/// API reference, read 2026-11-23. Resets tell when all of it is back.
+/// API reference, read 2026-11-23: all are per minute (rate-limits page, 2026-10-04). Resets tell when
+/// all of it is back.
 /// `anthropic-ratelimit-tokens-*` repeats whichever limit is tightest and is not one of its own.
 static LIMITS: [LimitHeaders; 3] = [
     LimitHeaders::new(
@@ -71,13 +73,15 @@ static LIMITS: [LimitHeaders; 3] = [
         "anthropic-ratelimit-requests-limit",
         "anthropic-ratelimit-requests-remaining",
         Some("anthropic-ratelimit-requests-reset"),
-    ),
+    )
+    .per(MINUTE),
     LimitHeaders::new(
         Meter::InputTokens,
         "anthropic-ratelimit-input-tokens-limit",
         "anthropic-ratelimit-input-tokens-remaining",
         Some("anthropic-ratelimit-input-tokens-reset"),
     )
+    .per(MINUTE)
     .rounded_to(1_000),
     LimitHeaders::new(
         Meter::OutputTokens,
@@ -85,6 +89,7 @@ static LIMITS: [LimitHeaders; 3] = [
         "anthropic-ratelimit-output-tokens-remaining",
         Some("anthropic-ratelimit-output-tokens-reset"),
     )
+    .per(MINUTE)
     .rounded_to(1_000),
 ];
 
