@@ -59,8 +59,10 @@ struct Peeked<B: Body> {
     ended: bool,
 }
 
+type FrameOf<B> = Result<Frame<<B as Body>::Data>, <B as Body>::Error>;
+
 /// Frames, and perhaps an error as the last of them.
-type Frames<B> = VecDeque<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+pub(crate) type Frames<B> = VecDeque<FrameOf<B>>;
 
 impl<B: Body> ResponseBody<B> {
     pub(crate) fn metered(
@@ -120,10 +122,7 @@ impl<B: Body> ResponseBody<B> {
 }
 
 impl<B: Body> Peeked<B> {
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<FrameOf<B>>> {
         let Some(frame) = self.frames.get_mut().pop_front() else {
             return match self.ended {
                 true => Poll::Ready(None),

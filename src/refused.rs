@@ -11,7 +11,7 @@ use sync_wrapper::SyncWrapper;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-use crate::body::{ResponseBody, for_each_piece};
+use crate::body::{Frames, ResponseBody, for_each_piece};
 use crate::limiter::Limiter;
 use crate::provider::{Feedback, Refusal, RefusalCause};
 use crate::tracker::Permit;
@@ -39,7 +39,7 @@ const REFUSALS: [StatusCode; 6] = [
 pub(crate) struct Refused<B: Body> {
     response: Option<Response<()>>,
     body: SyncWrapper<Option<Pin<Box<B>>>>,
-    frames: SyncWrapper<VecDeque<Result<Frame<B::Data>, B::Error>>>,
+    frames: SyncWrapper<Frames<B>>,
     seen: Vec<u8>,
     ended: bool,
     patience: Option<SyncWrapper<Pin<Box<Sleep>>>>,

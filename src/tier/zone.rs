@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -22,14 +22,17 @@ use super::TierError;
 /// # Ok::<(), proactive_rate_limit::TierError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Zone(&'static str);
+pub struct Zone(
+    // A thin pointer: limits are copied about, and in errors there are two of them.
+    &'static &'static str,
+);
 
 impl Zone {
     /// Coordinated universal time.
-    pub const UTC: Self = Self("UTC");
+    pub const UTC: Self = Self(&"UTC");
 
     /// Pacific time, in which Gemini's day begins (rate limits page of 2026-08-18).
-    pub const PACIFIC: Self = Self("America/Los_Angeles");
+    pub const PACIFIC: Self = Self(&"America/Los_Angeles");
 
     /// The IANA name.
     pub const fn name(self) -> &'static str {
@@ -67,15 +70,17 @@ impl fmt::Display for Zone {
 }
 
 /// Keeps one copy of each name for ever, so that a limit stays `Copy`. There are some six hundred.
-fn interned(name: &str) -> &'static str {
-    static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+fn interned(name: &str) -> &'static &'static str {
+    static NAMES: Mutex<BTreeMap<&'static str, &'static &'static str>> =
+        Mutex::new(BTreeMap::new());
     let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     match names.get(name) {
         Some(known) => known,
         None => {
             let kept: &'static str = Box::leak(name.into());
-            names.insert(kept);
-            kept
+            let pointer: &'static &'static str = Box::leak(Box::new(kept));
+            names.insert(kept, pointer);
+            pointer
         }
     }
 }
