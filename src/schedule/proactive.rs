@@ -497,9 +497,11 @@ impl SchedulingStrategy for Proactive {
     ///
     /// A number that belongs to another window than ours is ignored.
     fn reported(&mut self, now: Timestamp, entry: &mut Entry, reports: &[ReportedLimit]) {
-        let moment = self.wall.now(now);
-        self.discover(moment, entry, reports);
-        self.correct(moment, entry, reports);
+        if !reports.is_empty() {
+            let moment = self.wall.now(now);
+            self.discover(moment, entry, reports);
+            self.correct(moment, entry, reports);
+        }
         for window in &mut self.windows {
             window.forget_stale(now);
         }
