@@ -202,6 +202,20 @@ mod tests {
     }
 
     #[test]
+    fn half_of_what_is_free_is_theirs() {
+        let mut others = Others::default();
+        let reading = Reading {
+            likely: 5,
+            most: 5,
+            free: 7,
+            bound: 35,
+        };
+        others.observe(at(100), at(100), reading, WINDOW, WINDOW);
+        assert_eq!(others.seen(at(100)), 5);
+        assert_eq!(others.at(at(100), SECOND), 5 + 4);
+    }
+
+    #[test]
     fn what_is_known_grows_old() {
         let mut others = Others::default();
         observe(&mut others, 100, 5, 5);
