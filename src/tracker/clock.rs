@@ -12,14 +12,20 @@ pub type WallClock = dyn Fn() -> SystemTime + Send + Sync;
 pub(super) struct Clock {
     epoch: Instant,
     wall: Option<Arc<WallClock>>,
+    follows_days: bool,
 }
+
+/// The longest a timer sleeps, in a pool with limits per calendar day: the wall clock may leap, as
+/// after a machine was suspended, and no timer tells.
+const LONGEST_SLEEP_IN_DAYS: Duration = Duration::from_secs(60);
 
 impl Clock {
     /// Without a wall clock of its own it asks the system.
-    pub(super) fn start(wall: Option<Arc<WallClock>>) -> Self {
+    pub(super) fn start(wall: Option<Arc<WallClock>>, follows_days: bool) -> Self {
         Self {
             epoch: Instant::now(),
             wall,
+            follows_days,
         }
     }
 
@@ -29,11 +35,13 @@ impl Clock {
             .map_or_else(SystemTime::now, |wall| wall())
     }
 
-    /// Since 1970, which is when time began.
-    pub(super) fn unix(&self) -> Duration {
-        self.time_of_day()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
+    /// The time since 1970, which is when time began, if the strategy has to be told.
+    pub(super) fn unix(&self) -> Option<Duration> {
+        self.follows_days.then(|| {
+            self.time_of_day()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+        })
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -45,10 +53,15 @@ impl Clock {
     pub(super) fn instant(&self, time: Timestamp) -> Instant {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let now = Instant::now();
+        let latest = now
+            + match self.follows_days {
+                true => LONGEST_SLEEP_IN_DAYS,
+                false => DAY,
+            };
         let after_epoch = time.saturating_since(Timestamp::ZERO);
         self.epoch
             .checked_add(after_epoch)
-            .map_or(now + DAY, |instant| instant.min(now + DAY))
+            .map_or(latest, |instant| instant.min(latest))
     }
 }
 

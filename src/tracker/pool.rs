@@ -53,8 +53,6 @@ pub struct Pool {
 pub(super) struct Shared {
     name: String,
     clock: Clock,
-    /// Whether the strategy has to be told the time of day.
-    follows_days: bool,
     core: Mutex<Core>,
 }
 
@@ -81,7 +79,7 @@ impl Shared {
         // Dropped, and so delivered, after the lock is released.
         let mut out = Outbox::default();
         // A user's clock is not called under the lock.
-        let unix = self.follows_days.then(|| self.clock.unix());
+        let unix = self.clock.unix();
         let mut core = self.lock();
         // Read under the lock, so that stamps are in the order of the operations.
         let now = core.tick(self.clock.now());
@@ -107,11 +105,11 @@ impl Pool {
         limits: &[Limit],
         options: &PoolOptions,
     ) -> Self {
+        let follows_days = limits.iter().any(|limit| limit.reset_zone().is_some());
         Self {
             shared: Arc::new(Shared {
                 name,
-                clock: Clock::start(options.wall_clock.clone()),
-                follows_days: limits.iter().any(|limit| limit.reset_zone().is_some()),
+                clock: Clock::start(options.wall_clock.clone(), follows_days),
                 core: Mutex::new(Core::new(strategy, options.grace, options.max_hold)),
             }),
         }
