@@ -13,8 +13,8 @@ const SAMPLES: u32 = 8;
 ///
 /// A gauge: each reading replaces the one before. A provider only tells what was used in all, and
 /// which of our own requests it had counted by then is known within bounds. So a reading is a range.
-/// As long as it is likely that everything is ours, nobody else is there; once it is not, they use as
-/// much as is possible, and go on growing as they did.
+/// As long as everything can be ours, they are taken to use what is likely. Once it cannot, they are
+/// there: they use as much as is possible, and go on growing as they did.
 #[derive(Debug, Default)]
 pub(super) struct Others {
     amount: u64,
@@ -28,6 +28,7 @@ pub(super) struct Others {
     until: Timestamp,
     /// Until when somebody is taken to be there, once seen.
     present_until: Timestamp,
+    is_present: bool,
     /// Earlier readings, oldest first, and the time that passed before the last of them.
     earlier: VecDeque<(Timestamp, u64)>,
 }
@@ -35,7 +36,9 @@ pub(super) struct Others {
 /// What somebody else used when a request was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// If everything of ours was counted that may have been.
+    /// If everything of ours was counted that may have been: so much is theirs for certain.
+    pub(super) least: u64,
+    /// If what is usual was counted.
     pub(super) likely: u64,
     /// If only that was counted which certainly was.
     pub(super) most: u64,
@@ -70,7 +73,7 @@ impl Others {
 
     /// Whether they were there when last seen, and that is too long ago to say anything.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
-        self.amount > 0 && self.until <= now
+        self.is_present && self.amount > 0 && self.until <= now
     }
 
     /// When what is known of them is too old.
@@ -92,15 +95,14 @@ impl Others {
             // Answers may overtake each other.
             return;
         }
-        if reading.likely > 0 {
+        if reading.least > 0 {
             self.present_until = now + window;
         }
-        if self.present_until <= now {
-            self.forget();
-            self.seen = sent;
-            return;
-        }
-        let amount = reading.most;
+        self.is_present = self.present_until > now;
+        let (amount, free) = match self.is_present {
+            true => (reading.most, reading.free),
+            false => (reading.likely, 0),
+        };
         let span = window / GROWTH_SPAN;
         if self
             .earlier
@@ -117,7 +119,7 @@ impl Others {
             self.earlier.pop_front();
         }
         self.amount = amount;
-        self.free = reading.free;
+        self.free = free;
         self.bound = reading.bound;
         self.seen = sent;
         self.until = now + reset;
@@ -155,6 +157,7 @@ mod tests {
 
     fn observe(others: &mut Others, secs: u64, likely: u64, most: u64) {
         let reading = Reading {
+            least: likely,
             likely,
             most,
             free: 0,
@@ -164,10 +167,19 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_there_while_everything_can_be_ours() {
+    fn while_everything_can_be_ours_only_what_is_likely_is_theirs() {
         let mut others = Others::default();
-        observe(&mut others, 1, 0, 10);
-        assert_eq!(others.at(at(1), SECOND), 0);
+        observe(&mut others, 100, 0, 10);
+        assert_eq!(others.at(at(100), SECOND), 0);
+        let reading = Reading {
+            least: 0,
+            likely: 2,
+            most: 10,
+            free: 20,
+            bound: 35,
+        };
+        others.observe(at(120), at(120), reading, WINDOW, WINDOW);
+        assert_eq!(others.at(at(120), SECOND), 2);
         assert!(!others.is_stale(at(500)));
     }
 
@@ -205,6 +217,7 @@ mod tests {
     fn half_of_what_is_free_is_theirs() {
         let mut others = Others::default();
         let reading = Reading {
+            least: 5,
             likely: 5,
             most: 5,
             free: 7,
@@ -232,6 +245,7 @@ mod tests {
         let mut others = Others::default();
         observe(&mut others, 100, 5, 5);
         let reading = Reading {
+            least: 9,
             likely: 9,
             most: 9,
             free: 0,

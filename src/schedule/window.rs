@@ -356,12 +356,13 @@ impl Window {
             false => 0,
         };
         let certain = self.least_counted(expiring, &ours, timing);
+        let all = self.most_counted(&ours, timing);
+        let counted = used.saturating_sub(rounding);
         let reading = Reading {
             free: self.effective.saturating_sub(used),
             bound: amount.saturating_sub(certain),
-            likely: used
-                .saturating_sub(rounding)
-                .saturating_sub(self.most_counted(&ours, timing).saturating_sub(expired)),
+            least: counted.saturating_sub(all),
+            likely: counted.saturating_sub(all.saturating_sub(expired)),
             most: used
                 .saturating_add(rounding)
                 .min(amount)
