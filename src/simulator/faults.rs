@@ -64,7 +64,8 @@
 //!    begin with it;
 //! 6. its body, within the first 2 KiB, or at its end if that comes first:
 //!    [`BodyStall`](FaultKind::BodyStall), [`BodyHang`](FaultKind::BodyHang),
-//!    [`BodyCut`](FaultKind::BodyCut) or [`ErrorEvent`](FaultKind::ErrorEvent);
+//!    [`BodyCut`](FaultKind::BodyCut) or [`ErrorEvent`](FaultKind::ErrorEvent), the last between two
+//!    events only and never at the end;
 //! 7. its connection, by [`CloseAfterAnswer`](FaultKind::CloseAfterAnswer).
 
 mod answer;

@@ -51,8 +51,8 @@ pub enum FaultKind {
     BodyHang,
     /// The body fails on its way, with [`ConnectionReset`](std::io::ErrorKind::ConnectionReset).
     BodyCut,
-    /// A stream of server-sent events with status 2xx ends with an error event in the provider's
-    /// own shape.
+    /// A stream of server-sent events with status 2xx ends early, with an error event in the
+    /// provider's own shape: Anthropic's at `/v1/messages`, OpenAI's elsewhere.
     ErrorEvent,
     /// A kept-alive HTTP/1.1 connection closes some time after an answer, without notice. What is
     /// under way on it by then is cut. Only where [the network serves
