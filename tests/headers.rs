@@ -50,6 +50,21 @@ async fn a_lower_limit_is_believed_at_once_and_a_higher_one_never() {
     assert_eq!(effective(&pool), 10);
 }
 
+/// Whoever was counted before the limit was lowered may be answered after.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_overtaken_does_not_raise_it_again() {
+    let pool = pool([exactly(10, WINDOW)]);
+    let mut slow = pool.acquire(Cost::request()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    send(&pool, report(4, 2, WINDOW)).await;
+    slow.answered_with(&[report(10, 9, WINDOW)]);
+    assert_eq!(effective(&pool), 4);
+    slow.settle(Cost::request());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    send(&pool, report(10, 7, WINDOW)).await;
+    assert_eq!(effective(&pool), 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_daily_number_does_not_lower_the_minute() {
     let pool = pool([exactly(10, WINDOW)]);

@@ -67,8 +67,6 @@ struct Together {
     throttled: u64,
     /// The share of the provider's limit that both used.
     used: f64,
-    /// When the last refused request arrived.
-    last_refusal: Duration,
 }
 
 async fn together(latency: Duration, late: Duration, seed: u64) -> Together {
@@ -100,11 +98,9 @@ async fn together(latency: Duration, late: Duration, seed: u64) -> Together {
     for process in &processes {
         assert_at_rest(&process.stats().unwrap());
     }
-    let refused = report.arrivals().iter().filter(|arrival| !arrival.admitted);
     Together {
         throttled: report.throttled,
         used,
-        last_refusal: refused.map(|arrival| arrival.at).max().unwrap_or_default(),
     }
 }
 
@@ -120,20 +116,15 @@ async fn who_begins_together_stays_inside_together() {
     }
 }
 
-/// What is used up cannot be known before the first answer. From then on nobody is refused.
+/// What is used up cannot be known before the first answer. After it, what somebody else uses shows
+/// only where it is more than may be ours by the uncertainty of the network: some units.
 #[tokio::test(start_paused = true)]
-async fn who_comes_late_learns_from_its_first_answer() {
+async fn who_comes_late_is_refused_once_or_twice_and_not_for_long() {
     for millis in [50, 500, 5_000] {
         for seed in 0..4 {
             let (latency, late) = (Duration::from_millis(millis), Duration::from_secs(90));
             let outcome = together(latency, late, seed).await;
-            let learnt = late + 2 * latency + Duration::from_millis(200);
-            assert!(outcome.throttled <= 4, "{} throttled", outcome.throttled);
-            assert!(
-                outcome.last_refusal <= learnt,
-                "refused at {:?}, seed {seed}",
-                outcome.last_refusal
-            );
+            assert!(outcome.throttled <= 3, "{} throttled", outcome.throttled);
         }
     }
 }

@@ -81,11 +81,7 @@ pub(crate) fn all() -> Vec<Case> {
     };
     vec![
         Case::new("OpenAI, requests", "openai", Twin::OpenAi, &[requests]),
-        Case {
-            // The larger of the prompt and the cap is charged.
-            estimate: TokenEstimate::new(0, TOKENS),
-            ..Case::new("OpenAI, tokens", "openai", Twin::OpenAi, &[tokens])
-        },
+        Case::new("OpenAI, tokens", "openai", Twin::OpenAi, &[tokens]),
         anthropic("Anthropic, requests", &[requests]),
         anthropic(
             "Anthropic, input tokens",

@@ -261,7 +261,7 @@ impl Proactive {
             };
             if let Some(amount) = report.limit {
                 let raises = self.follows_raises && reports::is_certain(report, limit.window());
-                window.report_amount(now.time, amount, raises);
+                window.report_amount(now.time, entry.sent, amount, raises);
             }
             if let (Some(remaining), true) =
                 (report.remaining, reports::is_narrowest(limit, &limits))

@@ -25,6 +25,9 @@ pub(super) struct Window {
     /// Until when a reported amount is believed. No report may stop a client for good: it would
     /// never see another.
     believed_until: Timestamp,
+    /// When it was last lowered. What was sent before that may have been counted before the provider
+    /// lowered it, and its answer come late.
+    lowered_at: Timestamp,
     widening: Option<Widening>,
     held: u64,
     /// By the clock of the horizon.
@@ -78,6 +81,7 @@ impl Window {
             amount: limit.amount(),
             effective: limit.effective(),
             believed_until: Timestamp::ZERO,
+            lowered_at: Timestamp::ZERO,
             widening: None,
             held: 0,
             log: ExpiringLog::new(limit.window()),
@@ -327,13 +331,26 @@ impl Window {
         }
     }
 
-    /// The provider's own number: believed at once when lower, for a window's length or five
-    /// minutes, and above the configured one only if `raises`.
-    pub(super) fn report_amount(&mut self, now: Timestamp, amount: u64, raises: bool) {
-        self.amount = match raises {
+    /// The provider's own number, from the answer to a request sent at `sent`: believed at once when
+    /// lower, for a window's length or five minutes, and above the configured one only if `raises`.
+    pub(super) fn report_amount(
+        &mut self,
+        now: Timestamp,
+        sent: Timestamp,
+        amount: u64,
+        raises: bool,
+    ) {
+        let amount = match raises {
             true => amount,
             false => amount.min(self.limit.amount()),
         };
+        if amount > self.amount && sent < self.lowered_at {
+            return;
+        }
+        if amount < self.amount {
+            self.lowered_at = now;
+        }
+        self.amount = amount;
         self.believed_until = now + self.limit.window().min(LONGEST_BELIEVED);
         self.correct();
     }
