@@ -51,7 +51,7 @@ pub(crate) fn draw() -> Result<(), BoxError> {
     })?;
     let series = [
         (
-            "plain client, retrying as told",
+            "plain client, again after a second",
             RGBColor(200, 80, 60),
             plain,
         ),
@@ -117,14 +117,6 @@ fn plot(limit: u64, series: &[(&str, RGBColor, Offered)]) -> Result<(), BoxError
         .x_label_formatter(&|seconds| format!("{seconds:.0}"))
         .y_label_formatter(&|count| format!("{count:.0}"))
         .draw()?;
-    for (name, color, offered) in series {
-        let style = color.stroke_width(2);
-        let points = offered.windows.iter().copied();
-        chart
-            .draw_series(LineSeries::new(points, style))?
-            .label(format!("{name}: {} refused", offered.refused))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
-    }
     let line = BLACK.stroke_width(1);
     chart
         .draw_series(LineSeries::new(
@@ -133,9 +125,17 @@ fn plot(limit: u64, series: &[(&str, RGBColor, Offered)]) -> Result<(), BoxError
         ))?
         .label(format!("the limit: {limit:.0} per minute"))
         .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], line));
+    for (name, color, offered) in series {
+        let style = color.stroke_width(2);
+        let points = offered.windows.iter().copied();
+        chart
+            .draw_series(LineSeries::new(points, style))?
+            .label(format!("{name}: {} refused", offered.refused))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+    }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::MiddleRight)
         .background_style(WHITE.mix(0.9))
         .border_style(RGBColor(200, 200, 200))
         .label_font(font(14))
