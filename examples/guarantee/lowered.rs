@@ -24,10 +24,10 @@ const PROVIDERS: [&str; 4] = [
 ];
 
 pub(crate) fn markdown() -> Result<String, BoxError> {
-    let mut table = format!(
+    let mut table =
         "| limit halved while running | refused | the last of them after | one answer takes |\n\
-         |---|---|---|---|\n"
-    );
+                     |---|---|---|---|\n"
+            .to_owned();
     for case in case::all() {
         if PROVIDERS.contains(&case.name) {
             let (refused, last) = on_paused_clock(halve(&case))?;
