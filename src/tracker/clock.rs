@@ -40,15 +40,14 @@ impl Clock {
         Timestamp::ZERO + Instant::now().saturating_duration_since(self.epoch)
     }
 
-    /// When `time` is, for a timer. Far beyond what a timer can be set to, it is a day away: whoever
-    /// sleeps looks again then.
-    pub(super) fn instant(&self, time: Timestamp) -> Instant {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let now = Instant::now();
+    /// When `time` is, for a timer, but no longer than `most` from now: whoever sleeps looks again
+    /// then.
+    pub(super) fn instant(&self, time: Timestamp, most: Duration) -> Instant {
+        let latest = Instant::now() + most;
         let after_epoch = time.saturating_since(Timestamp::ZERO);
         self.epoch
             .checked_add(after_epoch)
-            .map_or(now + DAY, |instant| instant.min(now + DAY))
+            .map_or(latest, |instant| instant.min(latest))
     }
 }
 

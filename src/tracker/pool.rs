@@ -10,7 +10,7 @@ use super::options::PoolOptions;
 use super::outbox::Outbox;
 use super::permit::Permit;
 use super::place::Place;
-use super::primitives::{Arc, Mutex, MutexGuard};
+use super::primitives::{Arc, Instant, Mutex, MutexGuard};
 use super::reservation::Reservation;
 use super::stats::{LimitStats, Stats};
 use crate::error::RateLimitError;
@@ -63,8 +63,15 @@ impl Shared {
         &self.name
     }
 
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+    /// When to look at the line again, for a timer.
+    ///
+    /// Far beyond what a timer can be set to, that is a day away. Where days count, it is a minute: a
+    /// machine that was suspended, or whose clock was set, may find itself in the next one.
+    pub(super) fn instant(&self, alarm: Timestamp) -> Instant {
+        const MINUTE: Duration = Duration::from_secs(60);
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let most = if self.follows_days { MINUTE } else { DAY };
+        self.clock.instant(alarm, most)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
