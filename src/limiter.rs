@@ -92,6 +92,10 @@ impl Limiter {
             .as_ref()
             .map_or_else(|_| SystemTime::now(), Pool::time_of_day);
         let feedback = self.provider.feedback(status, response.headers(), now);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            // Before the answer is taken for a sign that the provider is good again.
+            permit.hesitate(Refused::<B>::PATIENCE);
+        }
         permit.answered_with(&feedback.limits);
         if feedback.throttled || Refused::<B>::is_one(status) {
             let refused = Refused::new(Arc::clone(self), permit, feedback, response);

@@ -16,11 +16,11 @@ use crate::limiter::Limiter;
 use crate::provider::{Feedback, Refusal, RefusalCause};
 use crate::tracker::Permit;
 
-/// How long a refusal is kept from its caller, at most, to see what its body says.
-const PATIENCE: Duration = Duration::from_millis(100);
-
 /// How much of the body is looked at.
 const LONGEST_LOOK: usize = 16 * 1024;
+
+/// In how many frames, at most: they may be empty, and come without end.
+const MOST_FRAMES: usize = 1024;
 
 /// Statuses by which providers refuse for what a [`Refusal`] can be about.
 const REFUSALS: [StatusCode; 6] = [
@@ -55,6 +55,9 @@ struct Verdict {
 }
 
 impl<B: Body> Refused<B> {
+    /// How long a refusal is kept from its caller, at most, to see what its body says.
+    pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
+
     pub(crate) fn is_one(status: StatusCode) -> bool {
         REFUSALS.contains(&status)
     }
@@ -67,9 +70,6 @@ impl<B: Body> Refused<B> {
         response: Response<B>,
     ) -> Self {
         let status = response.status();
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            permit.hesitate(PATIENCE);
-        }
         let (parts, body) = response.into_parts();
         Self {
             response: Some(Response::from_parts(parts, ())),
@@ -115,7 +115,10 @@ impl<B: Body> Refused<B> {
         let Some(body) = self.body.get_mut() else {
             return Poll::Ready(());
         };
-        while self.seen.len() < LONGEST_LOOK && !body.is_end_stream() {
+        while self.seen.len() < LONGEST_LOOK
+            && self.frames.get_mut().len() < MOST_FRAMES
+            && !body.is_end_stream()
+        {
             match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(frame)) => {
                     let failed = frame.is_err();
@@ -147,7 +150,9 @@ impl<B: Body> Refused<B> {
             if Handle::try_current().is_err() {
                 return Poll::Ready(());
             }
-            self.patience = Some(SyncWrapper::new(Box::pin(tokio::time::sleep(PATIENCE))));
+            self.patience = Some(SyncWrapper::new(Box::pin(tokio::time::sleep(
+                Self::PATIENCE,
+            ))));
         }
         match &mut self.patience {
             Some(sleep) => sleep.get_mut().as_mut().poll(cx),

@@ -13,6 +13,9 @@ const USUAL_WINDOWS: [Duration; 4] = [
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// A limit over more than a month could stop a client for as long, on the word of one answer.
+const LONGEST_WINDOW: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
 /// A number that stands for none: zero is how some gateways say that they have no limit.
 fn number(report: &ReportedLimit) -> Option<u64> {
     report.limit.filter(|amount| *amount > 0)
@@ -91,7 +94,7 @@ pub(super) fn discovered(report: &ReportedLimit) -> Option<Limit> {
         Meter::OutputTokens => Limit::output_tokens(amount),
         Meter::Concurrent => return Some(Limit::concurrent(amount)),
     };
-    Some(amount.per(window))
+    (window > Duration::ZERO && window <= LONGEST_WINDOW).then(|| amount.per(window))
 }
 
 /// The window of a limit that refills continuously: full again in `reset`, it refills what was used
@@ -153,6 +156,17 @@ mod tests {
         assert_eq!(discovered(&bare), minute);
         assert_eq!(discovered(&ReportedLimit::of(Meter::Requests)), None);
         assert_eq!(discovered(&report(0, 0, Duration::ZERO)), None);
+    }
+
+    #[test]
+    fn a_window_of_no_length_or_for_ever_is_no_limit() {
+        for window in [Duration::ZERO, LONGEST_WINDOW + MINUTE, Duration::MAX] {
+            let nonsense = ReportedLimit {
+                window: Some(window),
+                ..report(60, 59, Duration::from_secs(1))
+            };
+            assert_eq!(discovered(&nonsense), None, "{window:?}");
+        }
     }
 
     #[test]

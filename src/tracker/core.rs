@@ -10,7 +10,7 @@ use super::stats::Counters;
 use super::typical::Typical;
 use crate::provider::{Refusal, RefusalCause};
 use crate::schedule::{
-    Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Oversize, ReportedLimit,
+    Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Oversize, Phase, ReportedLimit,
     SchedulingStrategy, Settlement, Timestamp, Wait,
 };
 
@@ -273,7 +273,7 @@ impl Core {
         let certain = match (claim.turn, claim.cost) {
             (ClaimTurn::Newcomer, None) => self.earliest(now, &Cost::request()),
             (ClaimTurn::Newcomer | ClaimTurn::Again, Some(cost)) => self.earliest(now, &cost),
-            (ClaimTurn::Queued, _) | (ClaimTurn::Again, None) => now,
+            (ClaimTurn::Queued, _) | (ClaimTurn::Again, None) => now.max(self.hold_until),
         };
         if now < claim.deadline && certain <= claim.deadline {
             return None;
@@ -443,7 +443,10 @@ impl Core {
             Settlement::Charged(_) => self.counters.settled += 1,
             Settlement::Abandoned => self.counters.abandoned += 1,
         }
-        if self.was_sent_since(&entry) {
+        // A request that failed on the way says nothing of the provider's mood.
+        let is_answered = matches!(settlement, Settlement::Charged(_))
+            || matches!(entry.phase(), Phase::Answered { .. });
+        if is_answered && self.was_sent_since(&entry) {
             self.refused_in_a_row = 0;
         }
         self.strategy.settle(now, entry, settlement);
@@ -555,7 +558,9 @@ impl Core {
             self.end_idle_drivers(out);
             return;
         }
-        self.line.expire_deadlines(now, out);
+        // Nobody is admitted before the end of a hold, so whoever may not wait for it is told now.
+        let hopeless = self.hold_until.saturating_sub(Duration::from_nanos(1));
+        self.line.expire_deadlines(now, hopeless.max(now), out);
         self.line.expire_offers(now);
         let mut blocked_until = None;
         while let Some(cost) = self.line.next_to_offer().copied() {

@@ -49,7 +49,7 @@ impl Future for Driver {
             let alarm = match self.pool.drive(self.id, cx.waker()) {
                 Drive::Stop => return Poll::Ready(()),
                 Drive::LookAgain(None) => return Poll::Pending,
-                Drive::LookAgain(Some(alarm)) => self.pool.clock().instant(alarm),
+                Drive::LookAgain(Some(alarm)) => self.pool.instant(alarm),
             };
             let timer = self
                 .timer

@@ -307,10 +307,16 @@ impl Line {
         self.width = self.width.max(self.unanswered.saturating_mul(2));
     }
 
-    /// Wakes everybody whose time is up, so that they come and learn of it. They hold up nobody.
-    pub(super) fn expire_deadlines(&mut self, now: Timestamp, out: &mut Outbox) {
+    /// Wakes everybody whose time is up, or ends by `hopeless`, so that they come and learn of it.
+    /// They hold up nobody.
+    pub(super) fn expire_deadlines(
+        &mut self,
+        now: Timestamp,
+        hopeless: Timestamp,
+        out: &mut Outbox,
+    ) {
         while let Some(&(deadline, ticket)) = self.deadlines.first() {
-            if deadline > now {
+            if deadline > hopeless {
                 break;
             }
             self.deadlines.pop_first();

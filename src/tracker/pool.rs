@@ -10,7 +10,7 @@ use super::options::PoolOptions;
 use super::outbox::Outbox;
 use super::permit::Permit;
 use super::place::Place;
-use super::primitives::{Arc, Mutex, MutexGuard};
+use super::primitives::{Arc, Instant, Mutex, MutexGuard};
 use super::reservation::Reservation;
 use super::stats::{LimitStats, Stats};
 use crate::error::RateLimitError;
@@ -61,8 +61,9 @@ impl Shared {
         &self.name
     }
 
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+    /// When to look at the line again, for a timer.
+    pub(super) fn instant(&self, alarm: Timestamp) -> Instant {
+        self.clock.instant(alarm)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
