@@ -9,7 +9,7 @@ use proactive_rate_limit::simulator::Arrival;
 use proactive_rate_limit::simulator::faults::FaultKind;
 use proactive_rate_limit::{Limit, Meter};
 
-use crate::log::{Ending, Event, Reason, Return, Tag, What};
+use crate::log::{Ending, Event, Reason, Return, What};
 use crate::promise::{self, Refusals};
 use crate::run::{Outcome, adds_up};
 use crate::scenario::{Manner, Scenario};
@@ -372,12 +372,4 @@ fn reported_worst(limit: &Limit, outcome: &Outcome) -> u64 {
         .map(|meter| meter.worst_window)
         .max()
         .unwrap_or(0)
-}
-
-/// The client and number of a request, for planted mistakes.
-pub(crate) fn first_departure(outcome: &Outcome) -> Option<Tag> {
-    outcome.events.iter().find_map(|event| match event.what {
-        What::Departed { tag, .. } => Some(tag),
-        _ => None,
-    })
 }

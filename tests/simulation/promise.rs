@@ -6,7 +6,7 @@ use proactive_rate_limit::simulator::faults::FaultKind;
 use proactive_rate_limit::{Anchor, Charge, Limit, Meter};
 
 use crate::client::READ_TIMEOUT;
-use crate::scenario::{Manner, Scenario, Work};
+use crate::scenario::{Change, Manner, Scenario, Work};
 
 /// How often the provider may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +63,11 @@ fn stays(manner: Manner) -> bool {
 }
 
 pub(crate) fn refusals(scenario: &Scenario) -> Refusals {
-    if scenario.others > 0.0 || scenario.processes > 1 {
-        Refusals::Share(10)
+    if scenario.others > 0.0 {
+        Refusals::Share(20)
+    } else if scenario.processes > 1 {
+        // Two who begin at the same time, each with its own idea of who is there.
+        Refusals::Share(40)
     } else if lowered(scenario) {
         Refusals::UntilLearnt
     } else if scenario.limits.iter().all(|limit| keeps(scenario, limit)) {
@@ -76,26 +79,18 @@ pub(crate) fn refusals(scenario: &Scenario) -> Refusals {
 
 /// Whether the provider lowers one of its limits meanwhile.
 fn lowered(scenario: &Scenario) -> bool {
-    scenario.change.is_some_and(|change| {
-        let before = scenario
-            .limits
-            .iter()
-            .find(|limit| same(limit, &change.limit));
-        before.is_some_and(|before| change.limit.amount() < before.amount())
-    })
+    let lowers = |change: Change| change.amount < change.limit.amount();
+    scenario.change.is_some_and(lowers)
 }
 
-/// The most of ours that the provider counts in any window of this limit.
+/// The most of ours that the provider counts in any window of this limit. What it lets pass before
+/// it lowers a limit, and until that is known, was within the limit before.
 pub(crate) fn most(scenario: &Scenario, limit: &Limit) -> u64 {
     let raised = scenario
         .change
-        .filter(|change| scenario.ours.follows_raises && same(limit, &change.limit))
-        .map(|change| change.limit.effective());
+        .filter(|change| scenario.ours.follows_raises && change.limit == *limit)
+        .map(|change| change.amount);
     limit.effective().max(raised.unwrap_or(0))
-}
-
-pub(crate) fn same(one: &Limit, other: &Limit) -> bool {
-    one.meter() == other.meter() && one.window() == other.window()
 }
 
 /// Whether requests are sent in the order in which their clients asked. It takes clients who come
@@ -149,9 +144,11 @@ pub(crate) fn bound(scenario: &Scenario) -> Duration {
             Meter::OutputTokens => tokens(|work| work.output),
             Meter::Concurrent => return Duration::ZERO,
         };
-        let lowest = scenario.change.filter(|change| same(limit, &change.limit));
-        let lowest = lowest.map_or(limit.effective(), |c| c.limit.effective());
-        let least = lowest.min(limit.effective());
+        let changed = scenario.change.filter(|change| change.limit == *limit);
+        // The margin is taken off what is in force.
+        let margin = limit.amount() - limit.effective();
+        let least = changed.map_or(limit.amount(), |change| change.amount.min(limit.amount()));
+        let least = least.saturating_sub(margin).max(1);
         let kept = 1.0 - scenario.others;
         let least = ((least as f64 * kept) as u64 / slowness).max(1);
         let mut counts_for = limit.window() + scenario.ours.max_skew;

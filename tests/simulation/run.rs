@@ -201,7 +201,7 @@ fn layer(scenario: &Scenario) -> ProactiveRateLimitLayer {
 
 async fn put_in_force(change: Change, provider: Simulator, log: Log) {
     sleep(change.at).await;
-    assert!(provider.set_limit(&change.limit), "a limit it has");
+    assert!(provider.set_limit(&change.limit_then()), "a limit it has");
     log.write(What::Changed);
 }
 

@@ -6,7 +6,7 @@ use http::{Request, header};
 use http_body_util::Full;
 use proactive_rate_limit::simulator::faults::FaultKind;
 use proactive_rate_limit::simulator::{Enforcement, Twin};
-use proactive_rate_limit::{Anchor, Charge, Limit, Margin, Spacing, Tier, TokenEstimate};
+use proactive_rate_limit::{Anchor, Charge, Limit, Margin, Meter, Spacing, Tier, TokenEstimate};
 
 use crate::log::Tag;
 use crate::support::Body;
@@ -65,7 +65,21 @@ pub(crate) struct Ours {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     pub(crate) at: Duration,
+    pub(crate) amount: u64,
+    /// Instead of this one's.
     pub(crate) limit: Limit,
+}
+
+impl Change {
+    /// The limit with its new amount, without a margin.
+    pub(crate) fn limit_then(&self) -> Limit {
+        let amount = match self.limit.meter() {
+            Meter::Requests => Limit::requests(self.amount),
+            Meter::Tokens => Limit::tokens(self.amount),
+            other => panic!("limits on {other} do not change here"),
+        };
+        amount.per(self.limit.window())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -139,14 +153,6 @@ impl Scenario {
     pub(crate) fn rate_of(&self, kind: FaultKind) -> f64 {
         let found = self.faults.iter().find(|(other, _)| *other == kind);
         found.map_or(0.0, |(_, rate)| *rate)
-    }
-
-    pub(crate) fn longest_window(&self) -> Duration {
-        let windows = self.limits.iter().map(Limit::window);
-        windows
-            .filter(|window| *window <= MINUTE)
-            .max()
-            .unwrap_or_default()
     }
 }
 
