@@ -181,8 +181,10 @@ impl Window {
                 Fit::Later(Some(self.believed_until))
             };
         }
-        // What fits only within a widened margin may go when nothing else is under way.
-        let room = self.effective.max(amount) - amount;
+        if amount > self.effective {
+            return self.fits_alone(now, ceiling - amount, timing);
+        }
+        let room = self.effective - amount;
         if self.used(now, timing) <= room {
             return Fit::Yes;
         }
@@ -191,6 +193,23 @@ impl Window {
             None | Some(0) => Fit::Yes,
             Some(excess) => Fit::Later(self.frees(now, excess, timing)),
         }
+    }
+
+    /// What fits only within the margin as configured may go when nothing else of ours counts. What
+    /// others use may fill the rest: they need not go away for it.
+    fn fits_alone(&self, now: Moment, rest: u64, timing: &Timing) -> Fit {
+        let ours = self.ours();
+        let excess = match ours {
+            0 => self.used(now, timing).saturating_sub(rest),
+            ours => ours,
+        };
+        if excess == 0 {
+            return Fit::Yes;
+        }
+        Fit::Later(match self.log.frees(ours) {
+            Some(frees) if ours > 0 => Some(self.horizon.time_of(now, frees)),
+            _ => self.frees(now, excess, timing),
+        })
     }
 
     /// When `excess` units stop counting by themselves.

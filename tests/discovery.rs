@@ -1,0 +1,143 @@
+//! A tier that discovers its limits: one request probes, its answer tells, and nobody hangs.
+
+mod support;
+
+use std::time::Duration;
+
+use proactive_rate_limit::simulator::{Simulator, Twin};
+use proactive_rate_limit::{
+    BoxError, Cost, Limit, Meter, Pool, ProactiveRateLimitLayer, RateLimitTracker, Tier,
+};
+use support::{assert_at_rest, timed};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn tier(provider: &str) -> Tier {
+    Tier::builder(provider, "m").discover().build().unwrap()
+}
+
+fn pool() -> Pool {
+    RateLimitTracker::new().pool(&tier("openai")).unwrap()
+}
+
+fn request(path: &str) -> http::Request<support::Body> {
+    let body = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}"#;
+    http::Request::post(path).body(body.into()).unwrap()
+}
+
+/// What is discovered at this provider's twin, and that nobody is refused by it for two minutes.
+async fn discovered(twin: Twin, provider: &str, path: &str) -> Vec<(Meter, u64, Duration)> {
+    let simulator = Simulator::twin(twin)
+        .limit(Limit::requests(60).per_minute())
+        .limit(Limit::tokens(100_000).per_minute())
+        .limit(Limit::input_tokens(50_000).per_minute())
+        .limit(Limit::output_tokens(50_000).per_minute())
+        .arrival_latency(Duration::ZERO..=Duration::from_millis(100))
+        .answer_latency(SECOND / 10..=SECOND / 5)
+        .build();
+    let layer = ProactiveRateLimitLayer::new(tier(provider)).tracker(&RateLimitTracker::new());
+    let client = layer.layer(simulator.clone());
+    let mut set = JoinSet::new();
+    for _ in 0..100 {
+        let (client, request) = (client.clone(), request(path));
+        set.spawn(async move {
+            let response = client.oneshot(request).await?;
+            http_body_util::BodyExt::collect(response.into_body())
+                .await
+                .map(|_| ())
+                .map_err(Into::<BoxError>::into)
+        });
+    }
+    for sent in set.join_all().await {
+        sent.unwrap();
+    }
+    let stats = layer.stats().unwrap();
+    assert_at_rest(&stats);
+    let report = simulator.report();
+    assert_eq!(report.throttled, 0, "{provider}\n{report}");
+    let limits = stats.limits.iter();
+    limits
+        .map(|limit| (limit.meter, limit.limit, limit.window))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_come_from_each_providers_headers() {
+    const CHAT: &str = "/v1/chat/completions";
+    let (requests, tokens) = (Meter::Requests, Meter::Tokens);
+    for (twin, provider) in [(Twin::OpenAi, "openai"), (Twin::Mistral, "mistral")] {
+        let limits = discovered(twin, provider, CHAT).await;
+        println!("{provider}: {limits:?}");
+        assert!(
+            limits.contains(&(requests, 60, MINUTE)),
+            "{provider}: {limits:?}"
+        );
+        assert!(
+            limits.contains(&(tokens, 100_000, MINUTE)),
+            "{provider}: {limits:?}"
+        );
+    }
+    let limits = discovered(Twin::Anthropic, "anthropic", "/v1/messages").await;
+    println!("anthropic: {limits:?}");
+    assert!(limits.contains(&(requests, 60, MINUTE)), "{limits:?}");
+    assert!(
+        limits.contains(&(Meter::InputTokens, 50_000, MINUTE)),
+        "{limits:?}"
+    );
+    assert!(
+        limits.contains(&(Meter::OutputTokens, 50_000, MINUTE)),
+        "{limits:?}"
+    );
+}
+
+/// Answers without headers leave it at one at a time.
+#[tokio::test(start_paused = true)]
+async fn without_headers_they_go_one_at_a_time() {
+    let pool = pool();
+    let mut set = JoinSet::new();
+    for _ in 0..5 {
+        let pool = pool.clone();
+        set.spawn(async move {
+            let permit = pool.acquire(Cost::request()).await.unwrap();
+            assert_eq!(pool.stats().in_flight, 1);
+            sleep(SECOND).await;
+            permit.settle(Cost::request());
+        });
+    }
+    let (took, _) = timed(set.join_all()).await;
+    assert_eq!(took, 5 * SECOND);
+    assert_at_rest(&pool.stats());
+}
+
+/// A probe that fails, is cancelled, or is never sent lets the next one go at once; one of which
+/// nothing is heard, after a minute.
+#[tokio::test(start_paused = true)]
+async fn no_probe_holds_up_the_next_for_long() {
+    let pool = pool();
+    drop(pool.acquire(Cost::request()).await.unwrap());
+    let reserved = pool.reserve(Cost::request()).await.unwrap();
+    // Kept and not sent: it lapses once somebody else waits.
+    let (waited, silent) = timed(pool.acquire(Cost::request())).await;
+    let silent = silent.unwrap();
+    assert_eq!(waited, Duration::from_millis(100));
+    drop(reserved);
+    let (waited, next) = timed(pool.acquire(Cost::request())).await;
+    assert_eq!(waited, MINUTE);
+    next.unwrap().settle(Cost::request());
+    drop(silent);
+    assert_at_rest(&pool.stats());
+}
+
+#[test]
+fn it_survives_its_text_and_serialised_forms() {
+    let tier = tier("openai");
+    let json = serde_json::to_string(&tier).unwrap();
+    let read: Tier = serde_json::from_str(&json).unwrap();
+    assert_eq!(read, tier);
+    assert!(read.discovers_limits());
+    assert_eq!(tier.to_string(), "openai/m@discovered");
+}
