@@ -62,10 +62,7 @@ impl Others {
         if self.until <= now {
             return 0;
         }
-        let earlier = self.earlier.iter().map(|(_, amount)| *amount);
-        let grown = earlier
-            .fold(self.amount, u64::max)
-            .saturating_add(self.growth(now, skew));
+        let grown = self.of_late().saturating_add(self.growth(now, skew));
         // They see the same room, and may take it at the same time: half of it is theirs.
         let shared = self.amount.saturating_add(self.free.div_ceil(2));
         grown.max(shared).min(self.bound.max(self.amount))
@@ -78,7 +75,13 @@ impl Others {
 
     /// When what is known of them is too old.
     pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.amount > 0 && self.until > now).then_some(self.until)
+        (self.of_late() > 0 && self.until > now).then_some(self.until)
+    }
+
+    /// The most they used of late.
+    fn of_late(&self) -> u64 {
+        let earlier = self.earlier.iter().map(|(_, amount)| *amount);
+        earlier.fold(self.amount, u64::max)
     }
 
     /// The answer to a request that was sent at `sent` is here. What was used then has expired after
@@ -226,6 +229,17 @@ mod tests {
         others.observe(at(100), at(100), reading, WINDOW, WINDOW);
         assert_eq!(others.seen(at(100)), 5);
         assert_eq!(others.at(at(100), SECOND), 5 + 4);
+    }
+
+    /// Or who waits for them to use less would wait for nothing.
+    #[test]
+    fn what_they_used_of_late_ends_as_well() {
+        let mut others = Others::default();
+        observe(&mut others, 100, 5, 5);
+        observe(&mut others, 120, 5, 5);
+        observe(&mut others, 121, 0, 0);
+        assert_eq!(others.at(at(121), Duration::ZERO), 5);
+        assert_eq!(others.until(at(121)), Some(at(201)));
     }
 
     #[test]
