@@ -5,14 +5,14 @@ mod support;
 use std::time::Duration;
 
 use proactive_rate_limit::schedule::ReportedLimit;
+use proactive_rate_limit::tracker::PoolOptions;
 use proactive_rate_limit::{Cost, Limit, Meter, Pool, RateLimitTracker};
 use support::{exactly, tier, timed};
 
 const WINDOW: Duration = Duration::from_secs(10);
 
 fn pool(limits: impl IntoIterator<Item = Limit>) -> Pool {
-    let options = proactive_rate_limit::tracker::PoolOptions::default()
-        .spacing(proactive_rate_limit::Spacing::Off);
+    let options = PoolOptions::default().spacing(proactive_rate_limit::Spacing::Off);
     RateLimitTracker::new()
         .pool_with(&tier(limits), &options)
         .unwrap()
@@ -62,6 +62,44 @@ async fn an_answer_that_was_overtaken_does_not_raise_it_again() {
     slow.settle(Cost::request());
     tokio::time::sleep(Duration::from_millis(100)).await;
     send(&pool, report(10, 7, WINDOW)).await;
+    assert_eq!(effective(&pool), 10);
+}
+
+fn following_raises() -> Pool {
+    let options = PoolOptions::default()
+        .spacing(proactive_rate_limit::Spacing::Off)
+        .follow_raises();
+    RateLimitTracker::new()
+        .pool_with(&tier([exactly(10, WINDOW)]), &options)
+        .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raised_limit_is_taken_where_that_was_asked_for_and_its_window_is_named() {
+    let mut raised = report(20, 19, Duration::from_secs(1));
+    raised.window = Some(WINDOW);
+    let pool = following_raises();
+    send(&pool, raised).await;
+    assert_eq!(effective(&pool), 20);
+    assert_eq!(pool.stats().limits[0].in_force, 20);
+    for _ in 0..19 {
+        assert_eq!(send(&pool, raised).await, Duration::ZERO);
+    }
+    assert_eq!(send(&pool, raised).await, WINDOW);
+
+    // It may be that of another window: ten times as many in a minute.
+    let pool = following_raises();
+    send(&pool, report(600, 599, Duration::from_secs(1))).await;
+    assert_eq!(effective(&pool), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_raised_limit_is_believed_for_a_window_only() {
+    let mut raised = report(20, 19, Duration::from_secs(1));
+    raised.window = Some(WINDOW);
+    let pool = following_raises();
+    send(&pool, raised).await;
+    tokio::time::sleep(WINDOW).await;
     assert_eq!(effective(&pool), 10);
 }
 
