@@ -128,3 +128,58 @@ async fn who_comes_late_is_refused_once_or_twice_and_not_for_long() {
         }
     }
 }
+
+/// When one of two stops, the other has the whole limit again once the first one's window has passed.
+#[tokio::test(start_paused = true)]
+async fn who_stays_gets_what_the_other_leaves() {
+    let simulator = Simulator::builder()
+        .requests(600)
+        .window(MINUTE)
+        .arrival_latency(Duration::ZERO..=Duration::from_millis(100))
+        .answer_latency(Duration::from_millis(100)..=Duration::from_millis(300))
+        .seed(1)
+        .build();
+    let [first, second] = [process(600), process(600)].map(|it| it.layer(simulator.clone()));
+    tokio::join!(
+        work(first, 200, Duration::ZERO, 6 * MINUTE),
+        work(second, 200, Duration::ZERO, 2 * MINUTE),
+    );
+    let report = simulator.report();
+    assert_eq!(report.throttled, 0, "{report}");
+    let alone = 3 * MINUTE..6 * MINUTE;
+    let arrivals = report.arrivals().iter();
+    let sent = arrivals
+        .filter(|arrival| alone.contains(&arrival.at))
+        .count();
+    println!("alone again: {sent} of {} in three minutes", 3 * 600);
+    assert!(sent as f64 >= 0.98 * 3.0 * 598.0, "{sent} sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_on_one_key() {
+    for seed in 0..3 {
+        let simulator = Simulator::builder()
+            .requests(600)
+            .window(MINUTE)
+            .arrival_latency(Duration::ZERO..=Duration::from_millis(100))
+            .answer_latency(Duration::from_millis(100)..=Duration::from_millis(300))
+            .seed(seed)
+            .build();
+        let [a, b, c] = [(); 3].map(|()| process(600).layer(simulator.clone()));
+        tokio::join!(
+            work(a, 150, Duration::ZERO, 6 * MINUTE),
+            work(b, 150, Duration::ZERO, 6 * MINUTE),
+            work(c, 150, Duration::ZERO, 6 * MINUTE),
+        );
+        let report = simulator.report();
+        println!(
+            "three, seed {seed}: {} throttled, worst {}, {} sent of {}",
+            report.throttled,
+            report.worst_offered_requests,
+            report.arrived,
+            6 * 600
+        );
+        assert_eq!(report.throttled, 0);
+        assert!(report.arrived as f64 >= 0.98 * 6.0 * 598.0, "{report}");
+    }
+}
