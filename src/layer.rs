@@ -81,6 +81,10 @@ impl ProactiveRateLimitLayer {
     /// connect included. Default 500 ms.
     ///
     /// Larger is safer and slower: at most W/(W + `max_skew`) of the quota of a window W is used.
+    ///
+    /// It has to cover what a caller does to a response future, too: one that is polled once and then
+    /// left alone may connect, and so send, only when it is polled again. Where that happens, choose
+    /// [`Anchor::Answer`].
     #[must_use]
     pub fn max_skew(mut self, max_skew: Duration) -> Self {
         self.options.timing.max_skew = max_skew;
