@@ -139,8 +139,7 @@ pub(crate) fn bound(scenario: &Scenario) -> Duration {
     let windows = scenario.limits.iter().map(|limit| {
         let wanted = match limit.meter() {
             Meter::Requests => attempts,
-            Meter::Tokens => tokens(price_bound),
-            Meter::InputTokens => tokens(price_bound),
+            Meter::Tokens | Meter::InputTokens => tokens(price_bound),
             Meter::OutputTokens => tokens(|work| work.output),
             Meter::Concurrent => return Duration::ZERO,
         };
