@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proactive_rate_limit::schedule::ReportedLimit;
 use proactive_rate_limit::tracker::PoolOptions;
-use proactive_rate_limit::{Cost, Limit, Meter, Pool, RateLimitTracker};
+use proactive_rate_limit::{Cost, Limit, Margin, Meter, Pool, RateLimitTracker};
 use support::{exactly, tier, timed};
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -203,4 +203,30 @@ async fn what_is_in_flight_or_newer_than_the_answer_is_ours() {
     assert_eq!(pool.stats().limits[0].others, 0);
     first.settle(Cost::request());
     drop((second, third));
+}
+
+/// Half of what is free is left to others while they are there, and also when they just left: whoever
+/// needs more than the other half waits until that is known to be over, and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_large_request_waits_for_others_no_longer_than_until_they_are_forgotten() {
+    let tokens = Limit::tokens(100).per(WINDOW).margin(Margin::Units(0));
+    let pool = pool([tokens]);
+    let report = |remaining| {
+        let mut report = ReportedLimit::of(Meter::Tokens);
+        report.limit = Some(100);
+        report.remaining = Some(remaining);
+        report.reset = Some(Duration::from_secs(5));
+        report
+    };
+    let small = Cost::request().with_tokens(1);
+    for remaining in [50, 99] {
+        let mut permit = pool.acquire(small).await.unwrap();
+        permit.answered_with(&[report(remaining)]);
+        permit.settle(small);
+        tokio::time::sleep(WINDOW / 4).await;
+    }
+    let large = Cost::request().with_tokens(80);
+    let (waited, permit) = timed(pool.acquire(large)).await;
+    permit.unwrap().settle(large);
+    assert_eq!(waited, WINDOW / 4);
 }

@@ -73,9 +73,9 @@ impl Others {
         self.is_present && self.amount > 0 && self.until <= now
     }
 
-    /// When what is known of them is too old.
-    pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        (self.of_late() > 0 && self.until > now).then_some(self.until)
+    /// When what is known of them is too old, if they are taken to use anything.
+    pub(super) fn until(&self, now: Timestamp, skew: Duration) -> Option<Timestamp> {
+        (self.at(now, skew) > 0).then_some(self.until)
     }
 
     /// The most they used of late.
@@ -239,14 +239,32 @@ mod tests {
         observe(&mut others, 120, 5, 5);
         observe(&mut others, 121, 0, 0);
         assert_eq!(others.at(at(121), Duration::ZERO), 5);
-        assert_eq!(others.until(at(121)), Some(at(201)));
+        assert_eq!(others.until(at(121), Duration::ZERO), Some(at(201)));
+    }
+
+    #[test]
+    fn so_does_what_is_left_to_them() {
+        let mut others = Others::default();
+        observe(&mut others, 100, 5, 5);
+        let reading = Reading {
+            least: 0,
+            likely: 0,
+            most: 0,
+            free: 10,
+            bound: 35,
+        };
+        others.observe(at(120), at(120), reading, WINDOW, WINDOW);
+        others.observe(at(140), at(140), reading, WINDOW, WINDOW);
+        assert_eq!(others.at(at(140), Duration::ZERO), 5);
+        assert_eq!(others.until(at(140), Duration::ZERO), Some(at(220)));
+        assert_eq!(others.at(at(220), Duration::ZERO), 0);
     }
 
     #[test]
     fn what_is_known_grows_old() {
         let mut others = Others::default();
         observe(&mut others, 100, 5, 5);
-        assert_eq!(others.until(at(179)), Some(at(180)));
+        assert_eq!(others.until(at(179), SECOND), Some(at(180)));
         assert!(!others.is_stale(at(179)));
         assert!(others.is_stale(at(180)));
         assert_eq!(others.at(at(180), SECOND), 0);

@@ -219,7 +219,7 @@ impl Window {
             Some(self.horizon.time_of(now, frees))
         };
         let with_others = of_ours(excess);
-        let Some(until) = self.others.until(now.time) else {
+        let Some(until) = self.others.until(now.time, timing.max_skew) else {
             return with_others;
         };
         let without = match excess.saturating_sub(self.others.at(now.time, timing.max_skew)) {
