@@ -30,6 +30,11 @@ pin_project! {
     ///
     /// A [`RateLimitError`] if the request was not sent, or the inner service's own error.
     ///
+    /// # Panics
+    ///
+    /// When a request, or the body of a refusal, has to be waited for in a Tokio runtime without a
+    /// timer; a request outside of any runtime, too. When polled after completion.
+    ///
     /// # Cancel safety
     ///
     /// Dropped before the request was sent, it costs nothing. Dropped after, the request stays

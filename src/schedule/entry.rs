@@ -20,8 +20,9 @@ pub struct Entry {
     pub(super) wall: Timestamp,
     /// Others wait for its answer.
     pub(super) is_probe: bool,
-    /// It was granted before the limits were known, so no window knows it.
-    pub(super) is_unmetered: bool,
+    /// In how many of the windows it counts: the first ones. Others were discovered after it was
+    /// granted.
+    pub(super) windows: usize,
 }
 
 /// How far an [`Entry`] has come.
@@ -52,7 +53,7 @@ impl Entry {
             mark: Cost::ZERO,
             wall: Timestamp::ZERO,
             is_probe: false,
-            is_unmetered: false,
+            windows: 0,
         }
     }
 

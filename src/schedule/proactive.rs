@@ -210,22 +210,25 @@ impl Proactive {
         let Some(margin) = self.discovers else {
             return;
         };
-        if !self.windows.is_empty() {
-            return;
-        }
+        let known = self.windows.len();
         for limit in reports.iter().filter_map(reports::discovered) {
+            let (old, new) = self.windows.split_at_mut(known);
+            if old.iter().any(|old| old.limit().meter() == limit.meter()) {
+                // From now on it is corrected.
+                continue;
+            }
             let limit = match limit.meter() {
                 Meter::Concurrent => limit,
                 _ => limit.margin(margin),
             };
-            let same = |window: &Window| {
-                let known = window.limit();
-                known.meter() == limit.meter() && known.window() == limit.window()
+            let same = |window: &&mut Window| {
+                let found = window.limit();
+                found.meter() == limit.meter() && found.window() == limit.window()
             };
-            match self.windows.iter_mut().find(|window| same(window)) {
+            match new.iter_mut().find(same) {
                 // The tighter of two, as in every report.
-                Some(known) if known.limit().amount() <= limit.amount() => continue,
-                Some(known) => *known = Window::new(limit, self.charge, &self.timing),
+                Some(found) if found.limit().amount() <= limit.amount() => continue,
+                Some(found) => *found = Window::new(limit, self.charge, &self.timing),
                 None => self
                     .windows
                     .push(Window::new(limit, self.charge, &self.timing)),
@@ -234,17 +237,23 @@ impl Proactive {
         let Phase::Answered { anchor } = entry.phase else {
             return;
         };
+        if self.windows.len() == known {
+            return;
+        }
         let anchor = self.wall.at(anchor);
-        entry.wall = anchor.wall;
-        for window in &mut self.windows {
+        for window in self.windows.iter_mut().skip(known) {
             if let Some(widest) = self.widest_margin {
                 window.adapt(widest);
             }
-            let amount = entry.cost.of(window.limit().meter());
-            window.hold(amount);
-            window.answer(now, anchor, anchor, amount, Anchor::Answer);
+            if entry.windows == known {
+                let amount = entry.cost.of(window.limit().meter());
+                window.hold(amount);
+                window.answer(now, anchor, anchor, amount, Anchor::Answer);
+            }
         }
-        entry.is_unmetered = self.windows.is_empty();
+        if entry.windows == known {
+            entry.windows = self.windows.len();
+        }
         entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
         self.respace();
     }
@@ -260,7 +269,9 @@ impl Proactive {
                 continue;
             };
             if let Some(amount) = report.limit {
-                let raises = self.follows_raises && reports::is_certain(report, limit.window());
+                // What was discovered was a report itself, and no better than the next one.
+                let raises = self.discovers.is_some()
+                    || self.follows_raises && reports::is_certain(report, limit.window());
                 window.report_amount(now.time, entry.sent, amount, raises);
             }
             if let (Some(remaining), true) =
@@ -337,7 +348,7 @@ impl SchedulingStrategy for Proactive {
             self.probe.send(now, unknown);
             entry.is_probe = true;
         }
-        entry.is_unmetered = self.windows.is_empty();
+        entry.windows = self.windows.len();
         for window in &mut self.windows {
             window.hold(cost.of(window.limit().meter()));
         }
@@ -366,12 +377,10 @@ impl SchedulingStrategy for Proactive {
         if let Some(wait) = latest.0 {
             return Decision::Wait(wait);
         }
-        if !entry.is_unmetered {
-            for window in &mut self.windows {
-                let meter = window.limit().meter();
-                window.unhold(entry.cost.of(meter));
-                window.hold(cost.of(meter));
-            }
+        for window in self.windows.iter_mut().take(entry.windows) {
+            let meter = window.limit().meter();
+            window.unhold(entry.cost.of(meter));
+            window.hold(cost.of(meter));
         }
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
         self.granted = self.granted.zip(*cost, u64::wrapping_add);
@@ -383,8 +392,8 @@ impl SchedulingStrategy for Proactive {
         if entry.phase != Phase::Reserved {
             return Dispatch::Now;
         }
-        // What was granted before there were limits has to be asked for anew.
-        let is_outdated = entry.is_unmetered && !self.windows.is_empty();
+        // What was granted before a limit was discovered has to be asked for anew.
+        let is_outdated = entry.windows < self.windows.len();
         if is_outdated || !self.pace.dispatch(now, self.interval(now, &entry.cost)) {
             return Dispatch::Crowded;
         }
@@ -413,16 +422,17 @@ impl SchedulingStrategy for Proactive {
             Anchor::Answer => now,
         };
         entry.phase = Phase::Answered { anchor };
-        if entry.is_unmetered {
-            return;
-        }
         let moment = self.wall.now(now);
         let provisional = Moment {
             time: bound,
             wall: entry.wall,
         };
-        let anchor = self.wall.at(anchor);
-        for window in &mut self.windows {
+        let anchor = match self.timing.anchor {
+            Anchor::Bounded => self.wall.at(anchor),
+            // A wall clock that was set back stands still.
+            Anchor::Answer => moment,
+        };
+        for window in self.windows.iter_mut().take(entry.windows) {
             let amount = entry.cost.of(window.limit().meter());
             window.answer(moment, provisional, anchor, amount, self.timing.anchor);
             window.agree();
@@ -451,9 +461,6 @@ impl SchedulingStrategy for Proactive {
             Settlement::Abandoned => settlement,
         };
         self.end_probe(&mut entry);
-        if entry.is_unmetered {
-            return;
-        }
         let moment = self.wall.now(now);
         let anchor = Moment {
             time: match entry.phase {
@@ -462,7 +469,7 @@ impl SchedulingStrategy for Proactive {
             },
             wall: entry.wall,
         };
-        for window in &mut self.windows {
+        for window in self.windows.iter_mut().take(entry.windows) {
             let reserved = entry.cost.of(window.limit().meter());
             window.settle(
                 moment,
@@ -481,10 +488,8 @@ impl SchedulingStrategy for Proactive {
             return;
         }
         self.end_probe(&mut entry);
-        if !entry.is_unmetered {
-            for window in &mut self.windows {
-                window.unhold(entry.cost.of(window.limit().meter()));
-            }
+        for window in self.windows.iter_mut().take(entry.windows) {
+            window.unhold(entry.cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
         self.pace.ungrant(self.interval(now, &entry.cost));

@@ -35,18 +35,22 @@ impl Widening {
         }
     }
 
-    /// Units beyond the configured margin.
-    pub(super) fn extra(&self) -> u64 {
-        self.extra
+    /// Units beyond the configured margin, of a limit with this amount in force.
+    pub(super) fn extra_of(&self, limit: &Limit, amount: u64) -> u64 {
+        self.extra.min(self.room(limit, amount))
+    }
+
+    fn room(&self, limit: &Limit, amount: u64) -> u64 {
+        limit
+            .effective_of(amount)
+            .saturating_sub(limit.margin(self.widest).effective_of(amount))
     }
 
     /// The provider disagreed on a request that was sent at `sent`.
     pub(super) fn widen(&mut self, now: Timestamp, sent: Timestamp, limit: &Limit, amount: u64) {
         self.calm_since = now;
         self.agreed = false;
-        let room = limit
-            .effective_of(amount)
-            .saturating_sub(limit.margin(self.widest).effective_of(amount));
+        let room = self.room(limit, amount);
         if self.extra > 0 && sent < self.widened {
             self.extra = self.extra.min(room);
             return;
@@ -91,7 +95,7 @@ mod tests {
         let mut seen = Vec::new();
         for secs in 0..6 {
             widening.widen(at(secs), at(secs), &limit, 1_000);
-            seen.push(widening.extra());
+            seen.push(widening.extra);
         }
         // 100 in all, of which 2 are the configured margin.
         assert_eq!(seen, [13, 26, 52, 98, 98, 98]);
@@ -105,7 +109,7 @@ mod tests {
             ));
             now = now + MINUTE;
             assert!(widening.relax(now, &limit));
-            assert_eq!(widening.extra(), expected);
+            assert_eq!(widening.extra, expected);
         }
         widening.agree();
         assert!(!widening.relax(now + MINUTE, &limit));
@@ -127,9 +131,9 @@ mod tests {
         for sent in [5, 8, 9] {
             widening.widen(at(11), at(sent), &limit, 1_000);
         }
-        assert_eq!(widening.extra(), 13);
+        assert_eq!(widening.extra, 13);
         widening.widen(at(12), at(10), &limit, 1_000);
-        assert_eq!(widening.extra(), 26);
+        assert_eq!(widening.extra, 26);
     }
 
     #[test]
@@ -139,6 +143,6 @@ mod tests {
             .margin(Margin::Percent(20));
         let mut widening = Widening::new(Margin::Percent(10));
         widening.widen(at(0), at(0), &limit, 1_000);
-        assert_eq!(widening.extra(), 0);
+        assert_eq!(widening.extra, 0);
     }
 }

@@ -146,7 +146,10 @@ impl Window {
     }
 
     fn correct(&mut self) {
-        let extra = self.widening.as_ref().map_or(0, Widening::extra);
+        let extra = self
+            .widening
+            .as_ref()
+            .map_or(0, |widening| widening.extra_of(&self.limit, self.amount));
         let ceiling = self.ceiling();
         self.effective = ceiling.saturating_sub(extra).max(1).min(ceiling);
     }
@@ -405,7 +408,9 @@ impl Window {
                 .saturating_sub(certain),
         };
         let window = self.limit.window();
-        let reset = report.reset.map_or(window, |reset| reset.min(window));
+        // For a day, too, others are believed for five minutes only: then one request asks again.
+        let longest = window.min(LONGEST_BELIEVED);
+        let reset = report.reset.map_or(longest, |reset| reset.min(longest));
         self.others
             .observe(now.time, ours.sent, reading, reset, window);
         let over = used.saturating_sub(rounding) > self.effective;
