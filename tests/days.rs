@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proactive_rate_limit::schedule::{
-    Cost, Decision, Dispatch, Entry, Proactive, SchedulingStrategy, Settlement, Spacing, Timestamp,
-    Timing,
+    Anchor, Cost, Decision, Dispatch, Entry, Proactive, SchedulingStrategy, Settlement, Spacing,
+    Timestamp, Timing,
 };
 use proactive_rate_limit::{Charge, Limit, Zone};
 
@@ -163,5 +163,35 @@ fn the_whole_day_can_be_used_as_soon_as_it_has_certainly_begun() {
         let earliest = strategy.earliest(Timestamp::ZERO + SECOND, &Cost::request());
         assert!(earliest >= begins.saturating_sub(SECOND), "{morning}");
         send_all(&mut strategy, begins);
+    }
+}
+
+/// A wall clock that was wrong and is set back across midnight: the day that it had begun goes on, and
+/// what is sent meanwhile counts in it, whatever the anchor.
+#[test]
+fn a_clock_that_is_set_back_begins_no_day_anew() {
+    for anchor in [Anchor::Bounded, Anchor::Answer] {
+        let mut timing = Timing::default();
+        timing.anchor = anchor;
+        let mut strategy = Proactive::new([limit()], Charge::Reserved)
+            .with_spacing(Spacing::Off)
+            .with_timing(timing);
+        let midnight = unix("2026-11-24T08:00:00Z");
+        strategy.synchronise(Timestamp::ZERO, midnight + HOUR);
+        let _ = strategy.decide(Timestamp::ZERO, &Cost::request());
+        let mut sent = 0;
+        for n in 1..=100 {
+            let now = Timestamp::ZERO + SECOND * n;
+            strategy.synchronise(now, midnight - HOUR + SECOND * n);
+            if strategy.decide(now, &Cost::request()) != Decision::Admit {
+                break;
+            }
+            let mut entry = strategy.reserve(now, &Cost::request());
+            assert_eq!(strategy.dispatch(now, &mut entry), Dispatch::Now);
+            strategy.answer(now, &mut entry);
+            strategy.settle(now, entry, Settlement::Charged(Cost::request()));
+            sent += 1;
+        }
+        assert_eq!(sent, 18, "{anchor:?}");
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use proactive_rate_limit::schedule::ReportedLimit;
 use proactive_rate_limit::simulator::{Simulator, Twin};
 use proactive_rate_limit::{
     BoxError, Cost, Limit, Meter, Pool, ProactiveRateLimitLayer, RateLimitTracker, Tier,
@@ -140,4 +141,41 @@ fn it_survives_its_text_and_serialised_forms() {
     assert_eq!(read, tier);
     assert!(read.discovers_limits());
     assert_eq!(tier.to_string(), "openai/m@discovered");
+}
+
+fn report(meter: Meter, limit: u64, remaining: u64, reset: Duration) -> ReportedLimit {
+    let mut report = ReportedLimit::of(meter);
+    report.limit = Some(limit);
+    report.remaining = Some(remaining);
+    report.reset = Some(reset);
+    report
+}
+
+/// The first answer may tell of some limits only.
+#[tokio::test(start_paused = true)]
+async fn a_limit_told_later_is_discovered_later() {
+    let pool = pool();
+    let cost = Cost::request().with_tokens(1_000);
+    let mut sent = 0;
+    for n in 0..50 {
+        if let Ok(mut permit) = pool.try_acquire(cost) {
+            sent += 1_000;
+            let requests = report(Meter::Requests, 600, 590, SECOND);
+            let tokens = report(
+                Meter::Tokens,
+                10_000,
+                10_000_u64.saturating_sub(sent),
+                MINUTE,
+            );
+            match n {
+                0 => permit.answered_with(&[requests]),
+                _ => permit.answered_with(&[requests, tokens]),
+            }
+            permit.settle(cost);
+        }
+        sleep(SECOND).await;
+    }
+    assert_eq!(pool.stats().limits.len(), 2);
+    assert!((5_000..=10_000).contains(&sent), "{sent} tokens in 50 s");
+    assert_at_rest(&pool.stats());
 }

@@ -102,3 +102,24 @@ fn what_others_use_beside_it_does_not_starve_it() {
         Decision::Wait(_)
     ));
 }
+
+/// The bound is a share of what is in force, also when the provider lowers that meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_lowered_limit_bounds_the_margin_as_well() {
+    let limit = Limit::requests(1_000).per_minute();
+    let options = PoolOptions::default().adaptive_margin(Margin::Percent(10));
+    let pool = RateLimitTracker::new()
+        .pool_with(&tier([limit]), &options)
+        .unwrap();
+    for _ in 0..4 {
+        let permit = pool.acquire(Cost::request()).await.unwrap();
+        permit.throttled(Some(SECOND));
+    }
+    assert_eq!(in_force(&pool), (1_000, 100, 900));
+    let mut lowered = ReportedLimit::of(Meter::Requests);
+    lowered.limit = Some(50);
+    let mut permit = pool.acquire(Cost::request()).await.unwrap();
+    permit.answered_with(&[lowered]);
+    permit.settle(Cost::request());
+    assert_eq!(in_force(&pool), (50, 5, 45));
+}
