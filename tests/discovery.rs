@@ -179,3 +179,21 @@ async fn a_limit_told_later_is_discovered_later() {
     assert!((5_000..=10_000).contains(&sent), "{sent} tokens in 50 s");
     assert_at_rest(&pool.stats());
 }
+
+/// What was discovered is a report like any other: the next one replaces it.
+#[tokio::test(start_paused = true)]
+async fn an_odd_first_answer_does_not_decide_for_ever() {
+    let pool = pool();
+    let mut served = 0;
+    for n in 0..600 {
+        if let Ok(mut permit) = pool.try_acquire(Cost::request()) {
+            served += 1;
+            let limit = if n == 0 { 1 } else { 600 };
+            permit.answered_with(&[report(Meter::Requests, limit, limit - 1, 30 * SECOND)]);
+            permit.settle(Cost::request());
+        }
+        sleep(SECOND).await;
+    }
+    // A minute for the odd one.
+    assert_eq!(served, 541);
+}

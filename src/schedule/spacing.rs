@@ -77,8 +77,18 @@ impl Pace {
         }
     }
 
-    /// Slots already taken keep their times.
+    /// The next slot is as far from the last one as if that had been taken with this interval: a
+    /// limit that was wrong by much, and is corrected, must not keep its slot.
     pub(super) fn set_interval(&mut self, interval: Duration) {
+        for next in [
+            &mut self.next_grant,
+            &mut self.next_dispatch,
+            &mut self.crowded_until,
+        ] {
+            if *next > Timestamp::ZERO {
+                *next = (*next + interval).saturating_sub(self.interval);
+            }
+        }
         self.interval = interval;
     }
 
@@ -172,6 +182,25 @@ mod tests {
             pace.grant(granted, SECOND);
             assert!(pace.dispatch(granted + Duration::from_millis(700), SECOND));
         }
+    }
+
+    #[test]
+    fn a_slot_follows_the_interval() {
+        let mut pace = Pace::new(SECOND);
+        pace.grant(at(5000), SECOND);
+        assert!(pace.dispatch(at(5000), SECOND));
+        let next = pace.next_grant();
+        pace.set_interval(10 * SECOND);
+        assert_eq!(pace.next_grant(), next + 9 * SECOND);
+        assert!(!pace.dispatch(at(6000), SECOND));
+        pace.set_interval(SECOND);
+        assert_eq!(pace.next_grant(), next);
+        assert!(pace.dispatch(at(6000), SECOND));
+
+        // None was taken yet.
+        let mut fresh = Pace::new(Duration::ZERO);
+        fresh.set_interval(SECOND);
+        assert_eq!(fresh.next_grant(), Timestamp::ZERO);
     }
 
     #[test]
