@@ -133,7 +133,6 @@ impl Proactive {
     #[must_use]
     pub fn discovering(mut self, margin: Margin) -> Self {
         self.discovers = Some(margin);
-        self.follows_raises = true;
         self
     }
 

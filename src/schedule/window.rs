@@ -413,8 +413,7 @@ impl Window {
         let reset = report.reset.map_or(longest, |reset| reset.min(longest));
         self.others
             .observe(now.time, ours.sent, reading, reset, window);
-        let over = used.saturating_sub(rounding) > self.effective;
-        if over {
+        if counted > self.effective {
             self.widen(now.time, ours.sent);
         }
     }
