@@ -18,12 +18,16 @@ pub(crate) enum Value<'a> {
 
 /// Receives what a [`PathReader`] finds.
 pub(crate) trait Visitor<T> {
-    /// Whether [`string`](Self::string) and [`bare`](Self::bare) are wanted. Without them, text off
-    /// every path is only scanned for its end.
+    /// Whether [`text`](Self::text), [`string`](Self::string) and [`bare`](Self::bare) are wanted.
+    /// Without them, text off every path is only scanned for its end.
     const SIZES: bool = false;
 
     /// A value at the path `at`. A repeated key comes repeatedly.
     fn value(&mut self, at: &'static T, value: Value<'_>);
+
+    /// The next piece of any string, keys included, as written in the JSON: escapes are as they were.
+    /// `at` is the path it stands at, if it is the value at one. Pieces end anywhere.
+    fn text(&mut self, _at: Option<&'static T>, _written: &[u8]) {}
 
     /// Any string, keys included: its length as written in the JSON, and its decoded beginning.
     fn string(&mut self, _length: u64, _beginning: &[u8]) {}
@@ -318,7 +322,15 @@ where
                 },
             }
         };
-        self.length += (bytes.len() - rest.len() - usize::from(closed)) as u64;
+        let written = &bytes[..bytes.len() - rest.len() - usize::from(closed)];
+        self.length += written.len() as u64;
+        if V::SIZES && !written.is_empty() {
+            let at = match role {
+                Role::Value => self.at,
+                Role::Key | Role::Skipped(_) => None,
+            };
+            visitor.text(at, written);
+        }
         if closed {
             self.close_string(role, visitor);
         }

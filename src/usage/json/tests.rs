@@ -203,6 +203,40 @@ fn nesting_costs_nothing() {
 }
 
 #[test]
+fn shows_strings_as_written_and_where_they_stand() {
+    #[derive(Default)]
+    struct Texts {
+        at_model: Vec<u8>,
+        elsewhere: Vec<u8>,
+    }
+    impl Visitor<Path> for Texts {
+        const SIZES: bool = true;
+
+        fn value(&mut self, _: &'static Path, _: Value<'_>) {}
+
+        fn text(&mut self, at: Option<&'static Path>, written: &[u8]) {
+            let text = match at {
+                Some(_) => &mut self.at_model,
+                None => &mut self.elsewhere,
+            };
+            text.extend_from_slice(written);
+        }
+    }
+
+    let json = br#"{"model":"a\u00e9\"bcdefghijklmnopqrstuvwxyz","x":["model",""],"y":"z\n"}"#;
+    for piece in 1..=json.len() {
+        let mut reader = PathReader::<Path, 16>::new(&PATHS);
+        let mut texts = Texts::default();
+        for bytes in json.chunks(piece) {
+            reader.feed(bytes, &mut texts);
+        }
+        let written = br#"a\u00e9\"bcdefghijklmnopqrstuvwxyz"#;
+        assert_eq!(texts.at_model, written, "pieces of {piece}");
+        assert_eq!(texts.elsewhere, br"modelxmodelyz\n", "pieces of {piece}");
+    }
+}
+
+#[test]
 fn reports_sizes_of_strings_and_bare_text() {
     #[derive(Default)]
     struct Sizes {
