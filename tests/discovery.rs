@@ -7,7 +7,8 @@ use std::time::Duration;
 use proactive_rate_limit::schedule::ReportedLimit;
 use proactive_rate_limit::simulator::{Simulator, Twin};
 use proactive_rate_limit::{
-    BoxError, Cost, Limit, Meter, Pool, ProactiveRateLimitLayer, RateLimitTracker, Tier,
+    BoxError, Cost, Limit, Meter, Pool, ProactiveRateLimitLayer, RateLimitError, RateLimitTracker,
+    Tier,
 };
 use support::{assert_at_rest, timed};
 use tokio::task::JoinSet;
@@ -196,4 +197,69 @@ async fn an_odd_first_answer_does_not_decide_for_ever() {
     }
     // A minute for the odd one.
     assert_eq!(served, 541);
+}
+
+/// A limit that nobody confirms is let go after five minutes, with a single request to find out; one
+/// that the provider stands by comes back.
+#[tokio::test(start_paused = true)]
+async fn a_nonsense_limit_does_not_stop_a_pool_for_a_month() {
+    let pool = pool();
+    let month = Duration::from_secs(31 * 24 * 3600);
+    let monthly = || {
+        let mut once = report(Meter::Requests, 1, 0, month);
+        once.window = Some(month);
+        once
+    };
+    let minutely = || {
+        let mut usual = report(Meter::Requests, 600, 599, SECOND / 10);
+        usual.window = Some(MINUTE);
+        usual
+    };
+
+    let mut odd = pool.acquire(Cost::request()).await.unwrap();
+    odd.answered_with(&[monthly(), minutely()]);
+    odd.settle(Cost::request());
+    // Who cannot wait for the doubt to come is told so at once.
+    let refused = pool.acquire_within(MINUTE, Cost::request()).await;
+    assert!(matches!(refused, Err(RateLimitError::WaitTooLong { .. })));
+
+    // The provider insists: five more minutes.
+    let (waited, probe) = timed(pool.acquire(Cost::request())).await;
+    assert_eq!(waited, 300 * SECOND);
+    let mut probe = probe.unwrap();
+    assert!(pool.try_acquire(Cost::request()).is_err(), "one at a time");
+    probe.answered_with(&[monthly(), minutely()]);
+    probe.settle(Cost::request());
+
+    // It does not.
+    let (waited, probe) = timed(pool.acquire(Cost::request())).await;
+    assert_eq!(waited, 300 * SECOND);
+    let mut probe = probe.unwrap();
+    probe.answered_with(&[minutely()]);
+    probe.settle(Cost::request());
+    for _ in 0..10 {
+        let (waited, next) = timed(pool.acquire(Cost::request())).await;
+        assert!(waited <= SECOND / 10, "{waited:?}");
+        next.unwrap().settle(Cost::request());
+    }
+    let stats = pool.stats();
+    assert_eq!(stats.limits.len(), 1);
+    assert_eq!(stats.limits[0].window, MINUTE);
+    assert_at_rest(&stats);
+}
+
+/// A provider that names other limits in every answer is listened to for so long.
+#[tokio::test(start_paused = true)]
+async fn limits_without_end_are_not_collected() {
+    let pool = pool();
+    for n in 1..=50 {
+        let mut permit = pool.acquire(Cost::request()).await.unwrap();
+        let mut other = report(Meter::Requests, 1_000, 999, SECOND);
+        other.window = Some(Duration::from_secs(60 + n));
+        permit.answered_with(&[other]);
+        permit.settle(Cost::request());
+        sleep(Duration::from_secs(301)).await;
+    }
+    assert!(pool.stats().limits.len() <= 1);
+    assert_at_rest(&pool.stats());
 }

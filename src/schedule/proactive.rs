@@ -4,7 +4,7 @@ use super::moment::{Moment, Wall};
 use super::probe::{Probe, Unknown};
 use super::reports;
 use super::spacing::{LONGEST_PACED_WINDOW, Pace};
-use super::window::{Fit, Ours, Window};
+use super::window::{Fit, MOST_WINDOWS, Ours, Window};
 use super::{
     Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Phase, ReportedLimit,
     SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait, saturating_nanos,
@@ -129,7 +129,9 @@ impl Proactive {
     /// Takes the limits from the first report of the provider, each with this margin. Until then
     /// requests go one at a time: each waits for the answer to the one before, at most 60 s.
     ///
-    /// It follows raises, for it knows nothing better than what the provider reports.
+    /// It follows raises, for it knows nothing better than what the provider reports. A limit that no
+    /// report has confirmed for 300 s is in doubt: one request goes past it, and unless its answer
+    /// confirms it, it is none.
     #[must_use]
     pub fn discovering(mut self, margin: Margin) -> Self {
         self.discovers = Some(margin);
@@ -137,14 +139,18 @@ impl Proactive {
     }
 
     fn limits(&self) -> Vec<Limit> {
-        self.windows.iter().map(Window::limit).collect()
+        self.standing().map(Window::limit).collect()
+    }
+
+    /// The windows of limits that are still believed to be some.
+    fn standing(&self) -> impl Iterator<Item = &Window> {
+        self.windows.iter().filter(|window| !window.is_gone())
     }
 
     /// What counts of ours in the narrowest window of each meter.
     fn counted(&self) -> Cost {
         let of = |meter| {
-            self.windows
-                .iter()
+            self.standing()
                 .filter(|window| window.limit().meter() == meter)
                 .min_by_key(|window| window.limit().window())
                 .map_or(0, Window::ours)
@@ -159,10 +165,10 @@ impl Proactive {
 
     fn respace(&mut self) {
         let limits = self
-            .windows
-            .iter()
+            .standing()
             .map(|window| (window.limit(), window.amount()));
-        self.pace.set_interval(self.spacing.interval(limits));
+        let interval = self.spacing.interval(limits);
+        self.pace.set_interval(interval);
     }
 
     /// How long nothing may follow a request of this cost. After a pause those who waited must not
@@ -173,8 +179,7 @@ impl Proactive {
         if now >= self.respaced_until {
             return usual;
         }
-        self.windows
-            .iter()
+        self.standing()
             .filter(|window| window.limit().window() <= LONGEST_PACED_WINDOW)
             .map(|window| {
                 let amount = u128::from(cost.of(window.limit().meter()).min(window.amount()));
@@ -187,9 +192,13 @@ impl Proactive {
 
     /// Why the next request has to go alone, if it has to.
     fn unknown(&self, now: Timestamp) -> Option<Unknown> {
-        if self.discovers.is_some() && self.windows.is_empty() {
+        let is_discovered = || {
+            let mut standing = self.standing().peekable();
+            standing.peek().is_some() && !standing.any(|window| window.is_doubtful(now))
+        };
+        if self.discovers.is_some() && !is_discovered() {
             Some(Unknown::Limits)
-        } else if self.windows.iter().any(|window| window.is_stale(now)) {
+        } else if self.standing().any(|window| window.is_stale(now)) {
             Some(Unknown::Others)
         } else if self.probe.is_cautious() {
             Some(Unknown::Mood)
@@ -212,7 +221,8 @@ impl Proactive {
         let known = self.windows.len();
         for limit in reports.iter().filter_map(reports::discovered) {
             let (old, new) = self.windows.split_at_mut(known);
-            if old.iter().any(|old| old.limit().meter() == limit.meter()) {
+            let is_known = |old: &Window| old.limit().meter() == limit.meter() && !old.is_gone();
+            if old.iter().any(is_known) || old.len() + new.len() >= MOST_WINDOWS {
                 // From now on it is corrected.
                 continue;
             }
@@ -227,10 +237,12 @@ impl Proactive {
             match new.iter_mut().find(same) {
                 // The tighter of two, as in every report.
                 Some(found) if found.limit().amount() <= limit.amount() => continue,
-                Some(found) => *found = Window::new(limit, self.charge, &self.timing),
+                Some(found) => {
+                    *found = Window::new(limit, self.charge, &self.timing).reported(now.time);
+                }
                 None => self
                     .windows
-                    .push(Window::new(limit, self.charge, &self.timing)),
+                    .push(Window::new(limit, self.charge, &self.timing).reported(now.time)),
             }
         }
         let Phase::Answered { anchor } = entry.phase else {
@@ -263,8 +275,11 @@ impl Proactive {
         };
         let limits = self.limits();
         let is_spaced = !self.pace.interval().is_zero();
-        for (window, limit) in self.windows.iter_mut().zip(&limits) {
-            let Some(report) = reports::about(limit, &limits, reports) else {
+        let standing = self.windows.iter_mut().filter(|window| !window.is_gone());
+        for (window, limit) in standing.zip(&limits) {
+            let report = reports::about(limit, &limits, reports);
+            window.weigh(now.time, report.is_some());
+            let Some(report) = report else {
                 continue;
             };
             if let Some(amount) = report.limit {
@@ -515,7 +530,7 @@ impl SchedulingStrategy for Proactive {
         if entry.phase == Phase::Reserved {
             return;
         }
-        let fullest = self.windows.iter().map(Window::fullness).max();
+        let fullest = self.standing().map(Window::fullness).max();
         for window in &mut self.windows {
             let is_it = match meter {
                 Some(meter) => window.limit().meter() == meter,
@@ -553,6 +568,7 @@ impl SchedulingStrategy for Proactive {
         let moment = self.wall.now(now);
         self.windows
             .iter_mut()
+            .filter(|window| !window.is_gone())
             .map(|window| window.status(moment))
             .collect()
     }

@@ -11,6 +11,10 @@ use crate::tier::{Charge, Limit, Margin, Meter};
 /// How long a number other than the configured one is believed at most.
 const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 
+/// How many windows may be discovered in one pool. No provider has as many; a hostile one could name
+/// others for ever.
+pub(super) const MOST_WINDOWS: usize = 16;
+
 /// What one limit counts.
 ///
 /// An amount is *held* while no time can be put on it, and *logged* with the time at which it stops
@@ -18,6 +22,7 @@ const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct Window {
     limit: Limit,
+    standing: Standing,
     counted: Counted,
     /// The amount in force: the configured one, or another one the provider reported.
     amount: u64,
@@ -34,6 +39,19 @@ pub(super) struct Window {
     log: ExpiringLog,
     horizon: Horizon,
     others: Others,
+}
+
+/// Why a limit is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is configured.
+    Configured,
+    /// The provider reported it, and is believed until then. From then on it is in doubt: requests
+    /// go past it one at a time, until an answer tells.
+    Reported { until: Timestamp },
+    /// The provider spoke of others and no more of it: it is none. It goes on counting for what was
+    /// granted under it.
+    Gone,
 }
 
 /// By when the server has certainly counted a request against a limit.
@@ -77,6 +95,7 @@ impl Window {
         };
         Self {
             limit,
+            standing: Standing::Configured,
             counted,
             amount: limit.amount(),
             effective: limit.effective(),
@@ -88,6 +107,37 @@ impl Window {
             horizon: Horizon::of(&limit, timing.clock_skew),
             others: Others::default(),
         }
+    }
+
+    /// The provider reported it at `now`, and nobody configured it.
+    pub(super) fn reported(mut self, now: Timestamp) -> Self {
+        self.standing = Standing::Reported {
+            until: now + LONGEST_BELIEVED,
+        };
+        self
+    }
+
+    /// The provider spoke of limits: of this one, too, if that is confirmed.
+    pub(super) fn weigh(&mut self, now: Timestamp, is_confirmed: bool) {
+        match self.standing {
+            Standing::Reported { .. } if is_confirmed => {
+                self.standing = Standing::Reported {
+                    until: now + LONGEST_BELIEVED,
+                };
+            }
+            Standing::Reported { until } if until <= now => self.standing = Standing::Gone,
+            Standing::Configured | Standing::Reported { .. } | Standing::Gone => {}
+        }
+    }
+
+    /// Whether it is no limit any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.standing == Standing::Gone
+    }
+
+    /// Whether it may be no limit any more.
+    pub(super) fn is_doubtful(&self, now: Timestamp) -> bool {
+        matches!(self.standing, Standing::Reported { until } if until <= now)
     }
 
     pub(super) fn set_timing(&mut self, timing: &Timing) {
@@ -168,6 +218,20 @@ impl Window {
     }
 
     pub(super) fn fits(&mut self, now: Moment, amount: u64, timing: &Timing) -> Fit {
+        let doubtful_at = match self.standing {
+            Standing::Configured => return self.fits_in_force(now, amount, timing),
+            Standing::Reported { until } if until > now.time => until,
+            Standing::Reported { .. } | Standing::Gone => return Fit::Yes,
+        };
+        match self.fits_in_force(now, amount, timing) {
+            Fit::Later(until) => Fit::Later(Some(
+                until.map_or(doubtful_at, |until| until.min(doubtful_at)),
+            )),
+            fit => fit,
+        }
+    }
+
+    fn fits_in_force(&mut self, now: Moment, amount: u64, timing: &Timing) -> Fit {
         if amount > self.effective {
             self.expire(now);
         }
@@ -498,9 +562,14 @@ impl Window {
                 .max(now.time),
             _ => now.time,
         };
-        match self.amount < self.limit.amount() {
+        let frees = match self.amount < self.limit.amount() {
             true => frees.min(self.believed_until.max(now.time)),
             false => frees,
+        };
+        match self.standing {
+            Standing::Configured => frees,
+            Standing::Reported { until } => frees.min(until.max(now.time)),
+            Standing::Gone => now.time,
         }
     }
 
