@@ -5,7 +5,7 @@ use tower_layer::Layer;
 
 use crate::error::RateLimitError;
 use crate::limiter::Limiter;
-use crate::schedule::{Anchor, SchedulingStrategy, Spacing};
+use crate::schedule::{Anchor, OutputReserve, SchedulingStrategy, Spacing};
 use crate::service::ProactiveRateLimit;
 use crate::tier::{Limit, Margin, Tier};
 use crate::tracker::{DEFAULT_MAX_WAIT, Pool, PoolOptions, RateLimitTracker, Stats};
@@ -121,6 +121,14 @@ impl ProactiveRateLimitLayer {
         self
     }
 
+    /// What is reserved for answers of unknown length, of a limit that counts what they really take.
+    /// Default: [`OutputReserve::Pooled`] with a risk of 1e-6, learned from the answers.
+    #[must_use]
+    pub fn output_reserve(mut self, reserve: OutputReserve) -> Self {
+        self.options = self.options.output_reserve(reserve);
+        self
+    }
+
     /// How long what was granted is kept for whoever does not use it, while others wait. Whoever is
     /// woken to claim it is waited for a tenth of that, and longer if it comes late. Default 100 ms.
     #[must_use]
@@ -170,8 +178,8 @@ impl ProactiveRateLimitLayer {
         self
     }
 
-    /// Another strategy than [`Proactive`](crate::schedule::Proactive). Spacing, skews and anchor
-    /// are then for the strategy to know; margins are in the limits it is given.
+    /// Another strategy than [`Proactive`](crate::schedule::Proactive). Spacing, skews, anchor and the
+    /// reserve for answers are then for the strategy to know; margins are in the limits it is given.
     ///
     /// Clones of this layer share its pool; another layer with a strategy of its own conflicts.
     #[must_use]

@@ -128,7 +128,7 @@ pub use self::{
     future::ResponseFuture,
     layer::ProactiveRateLimitLayer,
     provider::{Refusal, RefusalCause, TokenEstimate},
-    schedule::{Anchor, Cost, SchedulingStrategy, Spacing},
+    schedule::{Anchor, Cost, OutputReserve, SchedulingStrategy, Spacing},
     service::ProactiveRateLimit,
     tier::{Charge, Limit, LimitAmount, Margin, Meter, Tier, TierBuilder, TierError, Zone},
     tracker::{LimitStats, Permit, Pool, RateLimitTracker, Stats},

@@ -1,3 +1,4 @@
+use super::outputs::Boarding;
 use super::{Cost, Timestamp};
 
 /// One admitted request, from its reservation to its settlement.
@@ -23,6 +24,8 @@ pub struct Entry {
     /// In how many of the windows it counts: the first ones. Others were discovered after it was
     /// granted.
     pub(super) windows: usize,
+    /// Its answer is counted among others, from when it is sent until it has ended.
+    pub(super) boarding: Option<Boarding>,
 }
 
 /// How far an [`Entry`] has come.
@@ -54,6 +57,7 @@ impl Entry {
             wall: Timestamp::ZERO,
             is_probe: false,
             windows: 0,
+            boarding: None,
         }
     }
 

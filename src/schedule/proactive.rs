@@ -1,13 +1,15 @@
 use std::time::Duration;
 
 use super::moment::{Moment, Wall};
+use super::outputs::Outputs;
 use super::probe::{Probe, Unknown};
 use super::reports;
 use super::spacing::{LONGEST_PACED_WINDOW, Pace};
 use super::window::{Fit, MOST_WINDOWS, Ours, Window};
 use super::{
-    Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, Phase, ReportedLimit,
-    SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait, saturating_nanos,
+    Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, OutputReserve, Phase,
+    ReportedLimit, SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait,
+    saturating_nanos,
 };
 use crate::tier::{Charge, Limit, Margin, Meter};
 
@@ -53,6 +55,8 @@ pub struct Proactive {
     timing: Timing,
     wall: Wall,
     probe: Probe,
+    /// `None` where every answer is reserved its cap.
+    outputs: Option<Outputs>,
     /// The margin of what is to be discovered; `None` where the limits are known.
     discovers: Option<Margin>,
     follows_raises: bool,
@@ -78,6 +82,7 @@ impl Proactive {
             timing,
             wall: Wall::default(),
             probe: Probe::default(),
+            outputs: None,
             discovers: None,
             follows_raises: false,
             widest_margin: None,
@@ -85,7 +90,7 @@ impl Proactive {
             granted: Cost::ZERO,
         };
         strategy.respace();
-        strategy
+        strategy.with_output_reserve(OutputReserve::default())
     }
 
     /// With another spacing.
@@ -103,6 +108,16 @@ impl Proactive {
         for window in &mut self.windows {
             window.set_timing(&timing);
         }
+        self
+    }
+
+    /// With another reserve for answers of unknown length, where limits count what they really take.
+    #[must_use]
+    pub fn with_output_reserve(mut self, reserve: OutputReserve) -> Self {
+        self.outputs = match self.charge {
+            Charge::Actual => Outputs::new(reserve),
+            Charge::Reserved => None,
+        };
         self
     }
 
@@ -207,6 +222,36 @@ impl Proactive {
         }
     }
 
+    /// The answer to `entry` is counted among others from now on.
+    fn board(&mut self, entry: &mut Entry) {
+        let Some(outputs) = &mut self.outputs else {
+            return;
+        };
+        let mut answered = self
+            .windows
+            .iter_mut()
+            .filter(|window| window.counts_answers());
+        if let Some(first) = answered.next() {
+            entry.boarding = outputs.enter(&entry.cost);
+            first.relieve(outputs.relief());
+            answered.for_each(|window| window.relieve(outputs.relief()));
+        }
+    }
+
+    fn leave(&mut self, entry: &mut Entry, settlement: &Settlement) {
+        let (Some(outputs), Some(boarding)) = (&mut self.outputs, entry.boarding.take()) else {
+            return;
+        };
+        let charged = match settlement {
+            Settlement::Charged(cost) => Some(cost),
+            Settlement::Abandoned => None,
+        };
+        outputs.leave(boarding, &entry.cost, charged);
+        for window in &mut self.windows {
+            window.relieve(outputs.relief());
+        }
+    }
+
     fn end_probe(&mut self, entry: &mut Entry) {
         if std::mem::take(&mut entry.is_probe) {
             self.probe.end();
@@ -250,6 +295,11 @@ impl Proactive {
         };
         if self.windows.len() == known {
             return;
+        }
+        // Others under way are not held in the new ones, so they cannot relieve them.
+        if let Some(outputs) = &mut self.outputs {
+            outputs.restart();
+            self.windows.iter_mut().for_each(|window| window.relieve(0));
         }
         let anchor = self.wall.at(anchor);
         for window in self.windows.iter_mut().skip(known) {
@@ -421,6 +471,7 @@ impl SchedulingStrategy for Proactive {
             window.dispatch(moment, provisional, amount, self.timing.anchor);
         }
         entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
+        self.board(entry);
         Dispatch::Now
     }
 
@@ -494,6 +545,8 @@ impl SchedulingStrategy for Proactive {
                 &self.timing,
             );
         }
+        // What is held no more must be no relief any more.
+        self.leave(&mut entry, &settlement);
     }
 
     fn release(&mut self, now: Timestamp, mut entry: Entry) {

@@ -35,6 +35,8 @@ pub(super) struct Window {
     lowered_at: Timestamp,
     widening: Option<Widening>,
     held: u64,
+    /// How much less than all that is held is really reserved.
+    relief: u64,
     /// By the clock of the horizon.
     log: ExpiringLog,
     horizon: Horizon,
@@ -103,6 +105,7 @@ impl Window {
             lowered_at: Timestamp::ZERO,
             widening: None,
             held: 0,
+            relief: 0,
             log: ExpiringLog::new(limit.window()),
             horizon: Horizon::of(&limit, timing.clock_skew),
             others: Others::default(),
@@ -157,19 +160,36 @@ impl Window {
         self.amount
     }
 
-    /// What counts of ours.
+    /// What counts of ours, with everything under way at its full amount.
     pub(super) fn ours(&self) -> u64 {
         self.held.saturating_add(self.log.total())
     }
 
+    /// What is reserved for ours.
+    fn reserved(&self) -> u64 {
+        self.ours().saturating_sub(self.relief)
+    }
+
+    /// The answers under way take so much less together than all their caps.
+    pub(super) fn relieve(&mut self, relief: u64) {
+        if self.counts_answers() {
+            self.relief = relief.min(self.held);
+        }
+    }
+
+    /// Whether it counts what answers really take.
+    pub(super) fn counts_answers(&self) -> bool {
+        self.counted == Counted::End && self.limit.meter() != Meter::Concurrent
+    }
+
     fn used(&self, now: Moment, timing: &Timing) -> u64 {
-        self.ours()
+        self.reserved()
             .saturating_add(self.others.at(now.time, timing.max_skew))
     }
 
     /// How full it is, of what is in force, in thousandths.
     pub(super) fn fullness(&self) -> u64 {
-        let thousandths = u128::from(self.ours()) * 1000 / u128::from(self.effective.max(1));
+        let thousandths = u128::from(self.reserved()) * 1000 / u128::from(self.effective.max(1));
         u64::try_from(thousandths).unwrap_or(u64::MAX)
     }
 
@@ -578,7 +598,7 @@ impl Window {
         LimitStatus {
             limit: self.limit,
             amount: self.amount,
-            used: self.ours().saturating_add(self.others.seen(now.time)),
+            used: self.reserved().saturating_add(self.others.seen(now.time)),
             others: self.others.seen(now.time),
             effective: self.effective,
             frees_at: self

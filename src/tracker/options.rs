@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::clock::WallClock;
-use crate::schedule::{Proactive, SchedulingStrategy, Spacing, Timing};
+use crate::schedule::{OutputReserve, Proactive, SchedulingStrategy, Spacing, Timing};
 use crate::tier::{Limit, Margin, Tier};
 
 /// Makes a pool's strategy from its limits.
@@ -15,6 +15,7 @@ pub struct PoolOptions {
     pub(crate) margin: Option<Margin>,
     pub(crate) spacing: Spacing,
     pub(crate) timing: Timing,
+    pub(crate) output_reserve: OutputReserve,
     pub(crate) grace: Duration,
     pub(crate) max_hold: Duration,
     pub(crate) follows_raises: bool,
@@ -29,6 +30,7 @@ impl Default for PoolOptions {
             margin: None,
             spacing: Spacing::Even,
             timing: Timing::default(),
+            output_reserve: OutputReserve::default(),
             grace: Duration::from_millis(100),
             max_hold: Duration::from_secs(300),
             follows_raises: false,
@@ -58,6 +60,14 @@ impl PoolOptions {
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        self
+    }
+
+    /// What is reserved for answers of unknown length, of a limit that counts what they really take.
+    /// Default: [`OutputReserve::default`], learned from the answers.
+    #[must_use]
+    pub fn output_reserve(mut self, reserve: OutputReserve) -> Self {
+        self.output_reserve = reserve;
         self
     }
 
@@ -107,8 +117,8 @@ impl PoolOptions {
         self
     }
 
-    /// Another strategy than [`Proactive`]. It replaces spacing, timing, raises and the adaptive
-    /// margin too.
+    /// Another strategy than [`Proactive`]. It replaces spacing, timing, the reserve for answers,
+    /// raises and the adaptive margin too.
     ///
     /// It runs under the pool's lock: it must be quick and must not call back into the pool.
     #[must_use]
@@ -135,7 +145,8 @@ impl PoolOptions {
             None => {
                 let mut strategy = Proactive::new(limits.iter().copied(), tier.charge())
                     .with_spacing(self.spacing)
-                    .with_timing(self.timing);
+                    .with_timing(self.timing)
+                    .with_output_reserve(self.output_reserve);
                 if let Some(widest) = self.widest_margin {
                     strategy = strategy.with_adaptive_margin(widest);
                 }
@@ -160,6 +171,7 @@ impl PoolOptions {
             && self.widest_margin == other.widest_margin
             && self.spacing == other.spacing
             && self.timing == other.timing
+            && self.output_reserve == other.output_reserve
             && self.grace == other.grace
     }
 }
@@ -178,6 +190,7 @@ impl fmt::Debug for PoolOptions {
             .field("margin", &self.margin)
             .field("spacing", &self.spacing)
             .field("timing", &self.timing)
+            .field("output_reserve", &self.output_reserve)
             .field("grace", &self.grace)
             .field("max_hold", &self.max_hold)
             .field("follows_raises", &self.follows_raises)
