@@ -23,6 +23,11 @@
 //! assert_eq!((usage.input_tokens, usage.output_tokens), (Some(120), Some(45)));
 //! ```
 
+mod documents;
+#[cfg(feature = "decompression")]
+mod encoded;
+#[cfg(feature = "event-stream")]
+mod event_stream;
 pub(crate) mod json;
 mod reader;
 mod sse;

@@ -1,14 +1,18 @@
 //! What is read of the responses of OpenAI and Anthropic, whole, in pieces, cut and broken.
 
+use std::io::Write;
+
+use base64::Engine;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 use proactive_rate_limit::provider::{Anthropic, OpenAi, Provider};
-use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageReader};
+use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageField, UsagePath, UsageReader};
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream; charset=utf-8";
+const LINES: &str = "application/x-ndjson";
 
 fn headers(content_type: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))])
@@ -40,6 +44,414 @@ fn usage(counts: [Option<u64>; 6]) -> Usage {
 
 fn two(input: u64, output: u64) -> Reading {
     Reading::Usage(usage([Some(input), Some(output), None, None, None, None]))
+}
+
+/// Of counts as Ollama reports them.
+static OLLAMA: [UsagePath; 2] = [
+    UsagePath::last(&["prompt_eval_count"], UsageField::Input),
+    UsagePath::closing(&["eval_count"], UsageField::Output),
+];
+
+/// Of counts as Gemini reports them.
+static GEMINI: [UsagePath; 2] = [
+    UsagePath::last(&["usageMetadata", "promptTokenCount"], UsageField::Input),
+    UsagePath::last(
+        &["usageMetadata", "candidatesTokenCount"],
+        UsageField::Output,
+    ),
+];
+
+const OLLAMA_STREAM: &str = "{\"model\":\"gemma4\",\"message\":{\"content\":\"{\\n\"},\"done\":false}\n\r\n\n\
+    {\"model\":\"gemma4\",\"message\":{\"content\":\"\"},\"done\":true,\"prompt_eval_count\":11,\"eval_count\":18}\n";
+
+const GEMINI_ARRAY: &str = "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"o]\"}]}}],\"usageMetadata\":{\"promptTokenCount\":200,\"candidatesTokenCount\":3}}\r\n,\r\n\
+    {\"candidates\":[],\"usageMetadata\":{\"promptTokenCount\":200,\"candidatesTokenCount\":12}}\n]\n";
+
+/// What `paths` find in pieces of the body.
+fn read_pieces<'a>(
+    paths: &'static [UsagePath],
+    content_type: &'static str,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Reading {
+    let mut reader = UsageReader::new(paths, &headers(content_type));
+    for piece in pieces {
+        reader.feed(piece);
+    }
+    reader.finish()
+}
+
+#[test]
+fn lines_and_arrays_read_the_same_in_any_pieces() {
+    let cases: [(&'static [UsagePath], &'static str, &str, Reading); 4] = [
+        (&OLLAMA, LINES, OLLAMA_STREAM, two(11, 18)),
+        (&OLLAMA, LINES, OLLAMA_STREAM.trim_end(), two(11, 18)),
+        (&GEMINI, JSON, GEMINI_ARRAY, two(200, 12)),
+        (&GEMINI, LINES, "\n\n", Reading::Missing),
+    ];
+    for (paths, content_type, body, expected) in cases {
+        let bytes = body.as_bytes();
+        for split in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(split);
+            let reading = read_pieces(paths, content_type, [first, second]);
+            assert_eq!(reading, expected, "{body} split at {split}");
+        }
+        for piece in 1..=8 {
+            let reading = read_pieces(paths, content_type, bytes.chunks(piece));
+            assert_eq!(reading, expected, "{body} in pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_array_is_truncated() {
+    let bytes = GEMINI_ARRAY.trim_end().as_bytes();
+    for cut in 1..bytes.len() {
+        let reading = read_pieces(&GEMINI, JSON, [&bytes[..cut]]);
+        assert_eq!(
+            reading,
+            Reading::Unreadable(Unreadable::Truncated),
+            "cut at {cut}"
+        );
+    }
+}
+
+#[test]
+fn cut_lines_never_read_as_another_usage() {
+    let last = OLLAMA_STREAM.rfind('}').unwrap();
+    for cut in 0..=last {
+        let reading = read_pieces(&OLLAMA, LINES, [&OLLAMA_STREAM.as_bytes()[..cut]]);
+        assert!(!matches!(reading, Reading::Usage(_)), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_broken_line_loses_only_itself() {
+    let good = "{\"prompt_eval_count\":1,\"eval_count\":2}\n";
+    for broken in [
+        "{\"eval_count\":7\n",
+        "}\n",
+        "{\"eval_count\":-7,\n",
+        "[[\n",
+    ] {
+        for body in [format!("{broken}{good}"), format!("{good}{broken}")] {
+            let reading = read_pieces(&OLLAMA, LINES, [body.as_bytes()]);
+            assert_eq!(reading, two(1, 2), "{body:?}");
+        }
+        let reading = read_pieces(&OLLAMA, LINES, [broken.as_bytes()]);
+        assert_eq!(reading, Reading::Unreadable(Unreadable::Malformed));
+    }
+}
+
+#[test]
+fn lines_say_when_they_are_over_and_survive_a_gap() {
+    let mut reader = UsageReader::new(&OLLAMA, &headers(LINES));
+    let (first, last) = OLLAMA_STREAM.split_once("\n\r\n").unwrap();
+    reader.feed(first.as_bytes());
+    reader.mark_gap();
+    reader.feed(b"\"eval_count\":7}\n");
+    assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Gap));
+    assert!(!reader.is_over());
+    reader.feed(last.as_bytes());
+    assert_eq!(reader.finish(), two(11, 18));
+    assert!(reader.is_over());
+}
+
+#[test]
+fn counts_of_headers_hold_unless_the_body_gives_them() {
+    let known = usage([Some(50), Some(12), None, Some(7), None, None]);
+    let read = |known, body: &str| {
+        let mut reader = UsageReader::new(&GEMINI, &headers(JSON)).beginning_with(known);
+        reader.feed(body.as_bytes());
+        reader.finish()
+    };
+    for body in [
+        "",
+        "{}",
+        "<html>",
+        "{\"usageMetadata\":{\"promptTokenCount\":1",
+    ] {
+        assert_eq!(read(known, body), Reading::Usage(known), "{body}");
+    }
+    assert_eq!(
+        read(known, GEMINI_ARRAY),
+        Reading::Usage(usage([Some(200), Some(12), None, Some(7), None, None]))
+    );
+    let input = usage([Some(50), None, None, None, None, None]);
+    assert_eq!(read(input, "{}"), Reading::Missing);
+}
+
+#[test]
+fn an_error_inside_a_stream_leaves_no_usage() {
+    for stream in [
+        "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+        "data: {\"error\":{\"code\":429,\"message\":\"usage\"}}\n\n",
+    ] {
+        for provider in [&OpenAi as &dyn Provider, &Anthropic] {
+            assert_eq!(read(provider, EVENTS, stream), Reading::Missing);
+        }
+    }
+}
+
+/// Bodies in every coding, made by the crates that read them.
+fn encode(coding: &str, body: &[u8]) -> Vec<u8> {
+    match coding {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+            encoder.write_all(body).unwrap();
+            encoder.finish().unwrap()
+        }
+        "br" => {
+            let mut encoded = Vec::new();
+            brotli::CompressorWriter::new(&mut encoded, 4096, 5, 22)
+                .write_all(body)
+                .unwrap();
+            encoded
+        }
+        "zstd" => zstd::encode_all(body, 3).unwrap(),
+        other => panic!("{other}"),
+    }
+}
+
+fn encoded_reader(content_type: &'static str, codings: &str) -> UsageReader {
+    let mut headers = headers(content_type);
+    headers.insert(CONTENT_ENCODING, codings.parse().unwrap());
+    UsageReader::new(OpenAi.usage_paths(), &headers)
+}
+
+const CODINGS: [&str; 6] = [
+    "gzip",
+    "deflate",
+    "br",
+    "zstd",
+    "gzip, br",
+    "zstd, gzip, deflate",
+];
+
+#[test]
+fn encoded_bodies_read_as_their_plain_ones_in_any_pieces() {
+    for (content_type, body) in [(JSON, OPENAI_CHAT), (EVENTS, OPENAI_CHAT_STREAM)] {
+        let expected = read(&OpenAi, content_type, body);
+        assert!(matches!(expected, Reading::Usage(_)));
+        for codings in CODINGS {
+            let encoded = codings
+                .split(", ")
+                .fold(body.as_bytes().to_vec(), |body, coding| {
+                    encode(coding, &body)
+                });
+            for split in 0..=encoded.len() {
+                let mut reader = encoded_reader(content_type, codings);
+                assert!(!reader.is_over());
+                reader.feed(&encoded[..split]);
+                reader.feed(&encoded[split..]);
+                assert_eq!(reader.finish(), expected, "{codings} split at {split}");
+                assert!(reader.is_over(), "{codings}");
+            }
+            for piece in 1..=8 {
+                let mut reader = encoded_reader(content_type, codings);
+                encoded.chunks(piece).for_each(|piece| reader.feed(piece));
+                assert_eq!(reader.finish(), expected, "{codings} in pieces of {piece}");
+            }
+            for cut in 0..encoded.len() {
+                let mut reader = encoded_reader(content_type, codings);
+                reader.feed(&encoded[..cut]);
+                let reading = reader.finish();
+                assert!(
+                    reading == expected || !matches!(reading, Reading::Usage(_)),
+                    "{codings} cut at {cut}: {reading:?}"
+                );
+            }
+            let mut reader = encoded_reader(content_type, codings);
+            reader.feed(&encoded);
+            reader.mark_gap();
+            assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Gap));
+        }
+    }
+}
+
+#[test]
+fn corrupt_encodings_are_malformed() {
+    for codings in CODINGS {
+        let mut reader = encoded_reader(JSON, codings);
+        reader.feed(&[0xA5; 4096]);
+        reader.feed(b"more");
+        assert_eq!(
+            reader.finish(),
+            Reading::Unreadable(Unreadable::Malformed),
+            "{codings}"
+        );
+    }
+}
+
+/// A frame may ask for a window of gigabytes.
+#[test]
+fn a_zstd_window_is_bounded() {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    encoder.include_contentsize(false).unwrap();
+    encoder.write_all(OPENAI_CHAT.as_bytes()).unwrap();
+    let encoded = encoder.finish().unwrap();
+    let mut reader = encoded_reader(JSON, "zstd");
+    reader.feed(&encoded);
+    assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Malformed));
+}
+
+/// A message of AWS with one header for each name and value.
+fn message(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+    let mut encoded_headers = Vec::new();
+    // Of every kind that comes before the text that matters.
+    for (kind, size) in [
+        (0, 0),
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (4, 4),
+        (5, 8),
+        (8, 8),
+        (9, 16),
+    ] {
+        encoded_headers.extend([1, b'k', kind]);
+        encoded_headers.extend(std::iter::repeat_n(7, size));
+    }
+    for (name, value) in headers {
+        encoded_headers.push(name.len() as u8);
+        encoded_headers.extend(name.as_bytes());
+        encoded_headers.push(7);
+        encoded_headers.extend((value.len() as u16).to_be_bytes());
+        encoded_headers.extend(value.as_bytes());
+    }
+    let total = 16 + encoded_headers.len() + payload.len();
+    let mut message = Vec::new();
+    message.extend((total as u32).to_be_bytes());
+    message.extend((encoded_headers.len() as u32).to_be_bytes());
+    message.extend(crc32fast::hash(&message).to_be_bytes());
+    message.extend(encoded_headers);
+    message.extend(payload);
+    message.extend(crc32fast::hash(&message).to_be_bytes());
+    message
+}
+
+fn event(kind: &str, payload: &str) -> Vec<u8> {
+    let headers = [
+        (":event-type", kind),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ];
+    message(&headers, payload.as_bytes())
+}
+
+fn chunk(native: &str) -> Vec<u8> {
+    let base64 = base64::engine::general_purpose::STANDARD.encode(native);
+    let payload = format!(
+        r#"{{"p":"abcdefgh","bytes":"{}"}}"#,
+        base64.replace('/', "\\/")
+    );
+    event("chunk", &payload)
+}
+
+const MESSAGES: &str = "application/vnd.amazon.eventstream";
+
+static CONVERSE: [UsagePath; 2] = [
+    UsagePath::last(&["usage", "inputTokens"], UsageField::Input),
+    UsagePath::last(&["usage", "outputTokens"], UsageField::Output),
+];
+
+static INVOKE: [UsagePath; 2] = [
+    UsagePath::last(
+        &["amazon-bedrock-invocationMetrics", "inputTokenCount"],
+        UsageField::Input,
+    ),
+    UsagePath::last(
+        &["amazon-bedrock-invocationMetrics", "outputTokenCount"],
+        UsageField::Output,
+    ),
+];
+
+fn streams_of_messages() -> [(&'static [UsagePath], Vec<u8>); 2] {
+    let converse = [
+        event("messageStart", r#"{"role":"assistant"}"#),
+        message(&[(":event-type", "contentBlockDelta")], b""),
+        event("contentBlockDelta", r#"{"delta":{"text":"{\"usage\":1}"}}"#),
+        event(
+            "metadata",
+            r#"{"usage":{"inputTokens":50,"outputTokens":12},"metrics":{"latencyMs":900}}"#,
+        ),
+    ];
+    let long = "???>>>".repeat(300);
+    let invoke = [
+        chunk(&format!(
+            r#"{{"type":"content_block_delta","text":"{long}"}}"#
+        )),
+        chunk(
+            r#"{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":50,"outputTokenCount":12}}"#,
+        ),
+    ];
+    [(&CONVERSE, converse.concat()), (&INVOKE, invoke.concat())]
+}
+
+#[test]
+fn messages_read_the_same_in_any_pieces() {
+    for (paths, body) in streams_of_messages() {
+        for split in 0..=body.len() {
+            let (first, second) = body.split_at(split);
+            let reading = read_pieces(paths, MESSAGES, [first, second]);
+            assert_eq!(reading, two(50, 12), "split at {split}");
+        }
+        for piece in 1..=8 {
+            let reading = read_pieces(paths, MESSAGES, body.chunks(piece));
+            assert_eq!(reading, two(50, 12), "pieces of {piece}");
+        }
+        for cut in 0..body.len() {
+            let reading = read_pieces(paths, MESSAGES, [&body[..cut]]);
+            assert!(!matches!(reading, Reading::Usage(_)), "cut at {cut}");
+        }
+    }
+}
+
+/// Whatever bit is wrong, no wrong usage is read.
+#[test]
+fn no_flipped_bit_is_read_as_a_usage() {
+    for (paths, body) in streams_of_messages() {
+        // The last message is the one with the usage.
+        for at in body.len() - 120..body.len() {
+            for bit in 0..8 {
+                let mut body = body.clone();
+                body[at] ^= 1 << bit;
+                let reading = read_pieces(paths, MESSAGES, [&body[..]]);
+                assert!(
+                    !matches!(reading, Reading::Usage(_)),
+                    "byte {at}, bit {bit}: {reading:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_out_of_bounds_are_malformed() {
+    let malformed = Reading::Unreadable(Unreadable::Malformed);
+    for (total, headers) in [
+        (0_u32, 0_u32),
+        (15, 0),
+        (16, 1),
+        (u32::MAX, 0),
+        (u32::MAX, u32::MAX - 16),
+        (200_000, 150_000),
+        (26_000_000, 0),
+    ] {
+        let mut prelude = [total.to_be_bytes(), headers.to_be_bytes()].concat();
+        prelude.extend(crc32fast::hash(&prelude).to_be_bytes());
+        prelude.extend([0; 64]);
+        assert_eq!(read_pieces(&CONVERSE, MESSAGES, [&prelude[..]]), malformed);
+    }
+    let html = b"<html>not a message</html>";
+    assert_eq!(read_pieces(&CONVERSE, MESSAGES, [&html[..]]), malformed);
+    let no_base64 = event("chunk", r#"{"bytes":"!!!!"}"#);
+    assert_eq!(read_pieces(&INVOKE, MESSAGES, [&no_base64[..]]), malformed);
 }
 
 struct Fixture {
@@ -191,7 +603,9 @@ fn a_cut_stream_without_final_usage_is_missing() {
 fn only_the_outermost_usage_counts() {
     let bodies = [
         r#"{"choices":[{"usage":{"prompt_tokens":1,"completion_tokens":2}}]}"#,
-        r#"[{"usage":{"prompt_tokens":1,"completion_tokens":2}}]"#,
+        r#"[[{"usage":{"prompt_tokens":1,"completion_tokens":2}}]]"#,
+        "[]",
+        "[1,\"usage\",null]",
         r#"{"text":"\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}"}"#,
         r#"{"usage":[{"prompt_tokens":1}]}"#,
         r#"{"x":{"usage":{"prompt_tokens":1}}}"#,
@@ -259,6 +673,10 @@ fn what_is_not_json_is_malformed() {
         r#"{"usage":{"prompt_tokens":1 2}}"#,
         r#"{"usage":{"prompt_tokens":1}} {"#,
         r#"{"usage":{"prompt_tokens":12abc}}"#,
+        "{\"usage\":{\"prompt_tokens\":1}}\n{\"usage\":{\"prompt_tokens\":2}}\n",
+        r#"[{"usage":{"prompt_tokens":1}} {}]"#,
+        r#"[{"usage":{"prompt_tokens":1}}]]"#,
+        r#"[{"usage":{"prompt_tokens":1}},]"#,
     ] {
         let expected = Reading::Unreadable(Unreadable::Malformed);
         assert_eq!(read(&OpenAi, JSON, body), expected, "{body}");
@@ -304,11 +722,11 @@ fn blank_lines_may_come_first() {
 }
 
 #[test]
-fn an_encoded_body_is_left_alone() {
+fn a_body_in_an_unknown_coding_is_left_alone() {
     for (encoding, is_encoded) in [
-        ("gzip", true),
-        ("br, identity", true),
-        ("zstd", true),
+        ("compress", true),
+        ("aes128gcm, identity", true),
+        ("gzip, unknown", true),
         ("identity", false),
         ("Identity", false),
     ] {
@@ -366,7 +784,7 @@ fn a_gap_in_a_stream_needs_final_counts_after_it() {
 fn memory_does_not_grow_with_the_body() {
     // Nothing in a reader is on the heap, so its size is all the memory it has.
     assert!(
-        size_of::<UsageReader>() <= 512,
+        size_of::<UsageReader>() <= 640,
         "{}",
         size_of::<UsageReader>()
     );

@@ -61,8 +61,21 @@ enum State {
     Literal,
     /// Inside arrays and objects that no path leads through, this many of them.
     Skip(u64),
+    /// At the beginning of a list of documents.
+    FirstItem,
+    /// After a document in a list of them.
+    AfterItem,
     Complete,
     Lost,
+}
+
+/// Whether the outermost value may be a list of documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    No,
+    Allowed,
+    /// Inside one.
+    Open,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +86,7 @@ enum Role {
     Skipped(u64),
 }
 
-/// Reads one JSON document. `BUFFER` bounds the keys and strings that it can tell apart, in bytes.
+/// Reads one JSON document, or a list of them as if it were one. `BUFFER` bounds the keys and strings that it can tell apart, in bytes.
 ///
 /// Brackets off every path are counted, not matched in kind: `[}` passes there. What stands on a
 /// path is read to the letter.
@@ -81,6 +94,7 @@ enum Role {
 pub(crate) struct PathReader<T: 'static, const BUFFER: usize> {
     paths: &'static [T],
     state: State,
+    list: List,
     /// The keys that led to the innermost open object.
     prefix: &'static [&'static str],
     /// The keys that lead into the coming value, if a path goes on inside it.
@@ -101,6 +115,7 @@ where
         Self {
             paths,
             state: State::Value,
+            list: List::No,
             prefix: &[],
             into: Some(&[]),
             at: None,
@@ -110,8 +125,21 @@ where
         }
     }
 
+    /// Takes an outermost array for a list of documents, each with values at the paths.
+    pub(crate) fn listing(mut self) -> Self {
+        self.list = List::Allowed;
+        self
+    }
+
     /// Forgets everything read and expects another document.
     pub(crate) fn reset(&mut self) {
+        self.expect_document();
+        if self.list == List::Open {
+            self.list = List::Allowed;
+        }
+    }
+
+    fn expect_document(&mut self) {
         self.state = State::Value;
         self.prefix = &[];
         self.into = Some(&[]);
@@ -120,10 +148,14 @@ where
 
     pub(crate) fn progress(&self) -> Progress {
         match self.state {
-            State::Value if self.is_outermost() => Progress::Empty,
+            State::Value if self.is_outermost() && self.list != List::Open => Progress::Empty,
             State::Complete => Progress::Complete,
             // Nothing but the end of the input marks the end of a lone number.
-            State::Literal if self.is_outermost() && self.token.literal().is_some() => {
+            State::Literal
+                if self.is_outermost()
+                    && self.list != List::Open
+                    && self.token.literal().is_some() =>
+            {
                 Progress::Complete
             }
             State::Lost => Progress::Lost,
@@ -151,7 +183,11 @@ where
         };
         match (self.state, byte) {
             (_, b' ' | b'\t' | b'\n' | b'\r') => {}
-            (State::Value, _) => return self.open_value(byte, bytes, rest, visitor),
+            (State::FirstItem | State::AfterItem, b']') => self.state = State::Complete,
+            (State::AfterItem, b',') => self.expect_document(),
+            (State::Value | State::FirstItem, _) => {
+                return self.open_value(byte, bytes, rest, visitor);
+            }
             (State::FirstKey | State::NextKey, b'"') => self.open_string(Role::Key),
             (State::FirstKey | State::AfterValue, b'}') => self.close_object(),
             (State::Colon, b':') => self.state = State::Value,
@@ -170,6 +206,10 @@ where
     ) -> &'a [u8] {
         match byte {
             b'"' => self.open_string(Role::Value),
+            b'[' if self.list == List::Allowed && self.is_outermost() => {
+                self.list = List::Open;
+                self.state = State::FirstItem;
+            }
             b'{' | b'[' => {
                 if let Some(at) = self.at {
                     visitor.value(at, Value::Other);
@@ -198,15 +238,22 @@ where
                 self.prefix = outer;
                 self.state = State::AfterValue;
             }
-            None => self.state = State::Complete,
+            None => self.close_document(),
         }
     }
 
     fn close_value(&mut self) {
-        self.state = if self.is_outermost() {
-            State::Complete
+        if self.is_outermost() {
+            self.close_document();
         } else {
-            State::AfterValue
+            self.state = State::AfterValue;
+        }
+    }
+
+    fn close_document(&mut self) {
+        self.state = match self.list {
+            List::Open => State::AfterItem,
+            List::No | List::Allowed => State::Complete,
         };
     }
 

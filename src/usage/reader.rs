@@ -1,12 +1,14 @@
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
-use super::json::{PathReader, Progress, Value, Visitor};
+use super::documents::Documents;
+#[cfg(feature = "decompression")]
+use super::encoded::Encoded;
+#[cfg(feature = "event-stream")]
+use super::event_stream::EventStream;
+use super::json::find;
 use super::sse::{Part, SseDecoder};
-use super::{Finality, LONGEST_KEY, Usage, UsagePath};
-
-/// What OpenAI and its imitators send in place of JSON when a stream is over.
-const DONE: &[u8] = b"[DONE]";
+use super::{Usage, UsagePath};
 
 /// What a [`UsageReader`] made of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,9 @@ pub enum Reading {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unreadable {
-    /// The body is compressed or otherwise encoded.
+    /// The body is compressed or otherwise encoded, in a way that is not read.
     Encoded,
-    /// The body, or an event of it, is not JSON.
+    /// The body, or a document of it, is not what its headers say.
     Malformed,
     /// The body ends in the middle.
     Truncated,
@@ -38,92 +40,119 @@ pub enum Unreadable {
 
 /// Reads the [`Usage`] out of a response body while it passes by, in memory of a fixed size.
 ///
-/// A body of type `text/event-stream` is read as server-sent events, each holding JSON, and any
-/// other as one JSON document. White space around the document is ignored, for providers that send
-/// blank lines to keep a connection alive. See the [module](super) for an example.
-#[derive(Clone, Debug)]
+/// What a body is follows from its headers:
+///
+/// - `text/event-stream`: server-sent events, each holding JSON;
+/// - `application/x-ndjson`, `ndjson`, `jsonl` or `jsonlines`: a JSON document on each line;
+/// - `application/vnd.amazon.eventstream`: messages of AWS, each holding JSON, or JSON in base64 in
+///   JSON (feature `event-stream`);
+/// - any other: one JSON document, or one list of documents. White space around it is ignored, for
+///   providers that send blank lines to keep a connection alive.
+///
+/// Of several documents the last count holds. A body with a `Content-Encoding` of `gzip`, `deflate`,
+/// `br` or `zstd`, or several of them, is read decoded (feature `decompression`). See the
+/// [module](super) for an example.
+#[derive(Debug)]
 pub struct UsageReader {
     format: Format,
-    document: PathReader<UsagePath, LONGEST_KEY>,
-    /// What the current document holds. A document that turns out broken takes it along.
-    found: Tally,
-    /// What whole documents held.
-    total: Tally,
-    /// How much of `[DONE]` the current event has shown, if it has shown nothing else.
-    done: Option<usize>,
-    /// An event was `[DONE]`.
-    is_done: bool,
-    /// An event was not JSON.
-    is_malformed: bool,
+    /// What the response's head told of the usage.
+    told: Option<Usage>,
     has_gap: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Format {
-    Json,
-    Events(SseDecoder),
-    Encoded,
+    Json(Documents),
+    Lines(Documents),
+    Events(SseDecoder, Documents),
+    #[cfg(feature = "event-stream")]
+    Messages(Box<EventStream>, Documents),
+    #[cfg(feature = "decompression")]
+    Encoded(Encoded),
+    Unknown,
 }
 
 impl UsageReader {
     /// A reader for the body that follows `headers`, finding counts at `paths`.
     pub fn new(paths: &'static [UsagePath], headers: &HeaderMap) -> Self {
+        let plain = Self::of(Format::of(headers.get(CONTENT_TYPE), paths));
+        let codings = codings(headers);
+        if codings.is_empty() {
+            return plain;
+        }
+        #[cfg(feature = "decompression")]
+        if let Some(encoded) = Encoded::new(codings.iter().map(String::as_str), plain) {
+            return Self::of(Format::Encoded(encoded));
+        }
+        Self::of(Format::Unknown)
+    }
+
+    fn of(format: Format) -> Self {
         Self {
-            format: Format::of(headers),
-            document: PathReader::new(paths),
-            found: Tally::default(),
-            total: Tally::default(),
-            done: Some(0),
-            is_done: false,
-            is_malformed: false,
+            format,
+            told: None,
             has_gap: false,
         }
+    }
+
+    #[cfg(feature = "decompression")]
+    pub(super) fn of_encoded(encoded: Encoded) -> Self {
+        Self::of(Format::Encoded(encoded))
+    }
+
+    /// With what the head of the response told of its usage: it holds unless the body says better. The
+    /// body need not say anything if input and output are told.
+    #[must_use]
+    pub fn beginning_with(mut self, told: Usage) -> Self {
+        self.told = Some(told);
+        self
     }
 
     /// Shows the next bytes of the body, split anywhere.
     pub fn feed(&mut self, bytes: &[u8]) {
         match &mut self.format {
-            Format::Json => {
+            Format::Json(document) => {
                 if !self.has_gap {
-                    self.document.feed(bytes, &mut self.found);
+                    document.feed(bytes);
                 }
             }
-            Format::Events(decoder) => {
-                let (document, found) = (&mut self.document, &mut self.found);
-                decoder.feed(bytes, |part| match part {
-                    Part::Data(data) => {
-                        self.done = self.done.and_then(|shown| match_done(shown, data));
-                        document.feed(data, found);
-                    }
-                    Part::End => {
-                        self.is_done |= self.done == Some(DONE.len());
-                        self.done = Some(0);
-                        if document.progress() == Progress::Complete {
-                            self.total.update(found);
-                        } else {
-                            self.is_malformed = true;
-                        }
-                        document.reset();
-                        *found = Tally::default();
-                    }
-                });
+            Format::Lines(documents) => feed_lines(bytes, documents),
+            Format::Events(decoder, documents) => decoder.feed(bytes, |part| match part {
+                Part::Data(data) => documents.feed(data),
+                Part::End => documents.end(),
+            }),
+            #[cfg(feature = "event-stream")]
+            Format::Messages(decoder, documents) => {
+                if !self.has_gap {
+                    decoder.feed(bytes, documents);
+                }
             }
-            Format::Encoded => {}
+            #[cfg(feature = "decompression")]
+            Format::Encoded(encoded) => {
+                if !self.has_gap {
+                    encoded.feed(bytes);
+                }
+            }
+            Format::Unknown => {}
         }
     }
 
     /// Says that the body has bytes here which are not shown.
     ///
-    /// Events that come after the gap are read again; a plain JSON body is lost.
+    /// Events and lines that come after the gap are read again; any other body is lost.
     pub fn mark_gap(&mut self) {
         self.has_gap = true;
-        if let Format::Events(decoder) = &mut self.format {
-            decoder.tear();
-            self.document.reset();
-            self.done = Some(0);
-            self.found = Tally::default();
-            // The gap may hide counts that replace these.
-            self.total.is_final = false;
+        match &mut self.format {
+            Format::Lines(documents) => {
+                documents.tear();
+                // The rest of a line is no document, however it looks.
+                documents.feed(b"\0");
+            }
+            Format::Events(decoder, documents) => {
+                decoder.tear();
+                documents.tear();
+            }
+            _ => {}
         }
     }
 
@@ -135,10 +164,36 @@ impl UsageReader {
     /// `continuous_usage_stats`). Those cannot be told apart, so of a stream that is known to have
     /// been cut, a usage is only what was used *at least*.
     pub fn finish(&self) -> Reading {
-        match self.format {
-            Format::Encoded => Reading::Unreadable(Unreadable::Encoded),
-            Format::Json => self.finish_document(),
-            Format::Events(_) => self.finish_events(),
+        let read = self.finish_body();
+        match (read, self.told) {
+            (Reading::Usage(usage), Some(mut told)) => {
+                told.update(&usage);
+                Reading::Usage(told)
+            }
+            (_, None) => read,
+            (_, Some(told)) if told.input_tokens.is_some() && told.output_tokens.is_some() => {
+                Reading::Usage(told)
+            }
+            (_, Some(_)) => read,
+        }
+    }
+
+    fn finish_body(&self) -> Reading {
+        match &self.format {
+            Format::Json(_) if self.has_gap => Reading::Unreadable(Unreadable::Gap),
+            Format::Json(document) => document.finish_one(),
+            Format::Lines(documents) | Format::Events(_, documents) => {
+                documents.finish_all(self.has_gap)
+            }
+            #[cfg(feature = "event-stream")]
+            Format::Messages(..) if self.has_gap => Reading::Unreadable(Unreadable::Gap),
+            #[cfg(feature = "event-stream")]
+            Format::Messages(decoder, documents) => decoder.finish(documents),
+            #[cfg(feature = "decompression")]
+            Format::Encoded(_) if self.has_gap => Reading::Unreadable(Unreadable::Gap),
+            #[cfg(feature = "decompression")]
+            Format::Encoded(encoded) => encoded.finish(),
+            Format::Unknown => Reading::Unreadable(Unreadable::Encoded),
         }
     }
 
@@ -147,117 +202,74 @@ impl UsageReader {
     ///
     /// Many clients stop reading there, and drop the rest of the body.
     pub fn is_over(&self) -> bool {
-        match self.format {
-            Format::Json => !self.has_gap && self.document.progress() == Progress::Complete,
-            Format::Events(_) => self.is_done || self.total.is_closed,
-            Format::Encoded => false,
-        }
-    }
-
-    fn finish_document(&self) -> Reading {
-        if self.has_gap {
-            return Reading::Unreadable(Unreadable::Gap);
-        }
-        match self.document.progress() {
-            Progress::Complete => self.found.reading().unwrap_or(Reading::Missing),
-            Progress::Empty => Reading::Missing,
-            Progress::Partial => Reading::Unreadable(Unreadable::Truncated),
-            Progress::Lost => Reading::Unreadable(Unreadable::Malformed),
-        }
-    }
-
-    fn finish_events(&self) -> Reading {
-        let mut total = self.total;
-        let last = self.document.progress();
-        // A stream may end without the blank line that ends its last event.
-        if last == Progress::Complete {
-            total.update(&self.found);
-        }
-        if let Some(reading) = total.reading() {
-            return reading;
-        }
-        if self.has_gap {
-            Reading::Unreadable(Unreadable::Gap)
-        } else if self.is_malformed || last == Progress::Lost {
-            Reading::Unreadable(Unreadable::Malformed)
-        } else if last == Progress::Partial && self.found != Tally::default() {
-            Reading::Unreadable(Unreadable::Truncated)
-        } else {
-            Reading::Missing
+        match &self.format {
+            Format::Json(document) => !self.has_gap && document.is_whole(),
+            Format::Lines(documents) | Format::Events(_, documents) => documents.is_closed(),
+            #[cfg(feature = "event-stream")]
+            Format::Messages(_, documents) => !self.has_gap && documents.is_closed(),
+            #[cfg(feature = "decompression")]
+            Format::Encoded(encoded) => !self.has_gap && encoded.is_over(),
+            Format::Unknown => false,
         }
     }
 }
 
-/// How much of [`DONE`] is shown after `data`, of which the event showed `shown` bytes before.
-fn match_done(shown: usize, data: &[u8]) -> Option<usize> {
-    DONE[shown..]
-        .starts_with(data)
-        .then_some(shown + data.len())
+fn feed_lines(mut bytes: &[u8], documents: &mut Documents) {
+    while let Some(end) = find(bytes, |byte| byte == b'\n') {
+        documents.feed(&bytes[..end]);
+        match documents.is_blank() {
+            true => documents.begin(),
+            false => documents.end(),
+        }
+        bytes = &bytes[end + 1..];
+    }
+    documents.feed(bytes);
 }
 
 impl Format {
-    fn of(headers: &HeaderMap) -> Self {
-        let is_encoded = headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        if is_encoded {
-            return Self::Encoded;
-        }
-        let is_events = headers.get(CONTENT_TYPE).is_some_and(|value| {
-            let essence = value.as_bytes().split(|byte| *byte == b';').next();
-            essence.is_some_and(|essence| {
-                essence
-                    .trim_ascii()
-                    .eq_ignore_ascii_case(b"text/event-stream")
-            })
-        });
-        if is_events {
-            Self::Events(SseDecoder::new())
+    fn of(content_type: Option<&HeaderValue>, paths: &'static [UsagePath]) -> Self {
+        let documents = Documents::new(paths);
+        let essence = content_type
+            .and_then(|value| value.as_bytes().split(|byte| *byte == b';').next())
+            .map_or(&b""[..], <[u8]>::trim_ascii);
+        let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+        if is("text/event-stream") {
+            Self::Events(SseDecoder::new(), documents)
+        } else if LINES.into_iter().any(is) {
+            Self::Lines(documents)
+        } else if is("application/vnd.amazon.eventstream") {
+            Self::messages(documents)
         } else {
-            Self::Json
+            Self::Json(documents)
         }
+    }
+
+    #[cfg(feature = "event-stream")]
+    fn messages(documents: Documents) -> Self {
+        Self::Messages(Box::default(), documents)
+    }
+
+    #[cfg(not(feature = "event-stream"))]
+    fn messages(_: Documents) -> Self {
+        Self::Unknown
     }
 }
 
-/// Counts found so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    usage: Usage,
-    /// A count is among them that is not followed by a better one.
-    is_final: bool,
-    /// A count is among them that ends the response.
-    is_closed: bool,
-    is_invalid: bool,
-}
+/// What bodies of a JSON document on each line are called; nothing of that is registered.
+const LINES: [&str; 4] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/jsonlines",
+];
 
-impl Tally {
-    fn update(&mut self, newer: &Self) {
-        self.usage.update(&newer.usage);
-        self.is_final |= newer.is_final;
-        self.is_closed |= newer.is_closed;
-        self.is_invalid |= newer.is_invalid;
-    }
-
-    fn reading(&self) -> Option<Reading> {
-        if self.is_invalid {
-            Some(Reading::Unreadable(Unreadable::InvalidNumber))
-        } else {
-            self.is_final.then_some(Reading::Usage(self.usage))
-        }
-    }
-}
-
-impl Visitor<UsagePath> for Tally {
-    fn value(&mut self, at: &'static UsagePath, value: Value<'_>) {
-        match value {
-            Value::Count(tokens) => {
-                self.usage.set(at.field, tokens);
-                self.is_final |= at.finality >= Finality::Last;
-                self.is_closed |= at.finality == Finality::Closing;
-            }
-            Value::Null => {}
-            Value::Text(_) | Value::Other => self.is_invalid = true,
-        }
-    }
+/// The codings of a body, in the order in which they were applied.
+fn codings(headers: &HeaderMap) -> Vec<String> {
+    let named = headers.get_all(CONTENT_ENCODING).iter().flat_map(|value| {
+        let names = value.as_bytes().split(|byte| *byte == b',');
+        names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase())
+    });
+    named
+        .filter(|name| !name.is_empty() && name != "identity")
+        .collect()
 }
