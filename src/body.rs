@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 
-use crate::provider::Provider;
+use crate::provider::Counting;
 use crate::schedule::Settlement;
 use crate::tracker::{Permit, UsageOutcome};
 use crate::usage::{Reading, UsageReader};
@@ -69,12 +69,12 @@ impl<B: Body> ResponseBody<B> {
         inner: B,
         permit: Permit,
         reader: UsageReader,
-        provider: &'static dyn Provider,
+        counting: Counting,
     ) -> Self {
         let mut meter = Box::new(BodyMeter {
             permit: Some(permit),
             reader,
-            provider,
+            counting,
         });
         if inner.is_end_stream() {
             meter.end();
@@ -230,7 +230,7 @@ struct BodyMeter {
     /// `None` once settled.
     permit: Option<Permit>,
     reader: UsageReader,
-    provider: &'static dyn Provider,
+    counting: Counting,
 }
 
 impl BodyMeter {
@@ -252,7 +252,7 @@ impl BodyMeter {
         let reserved = permit.reserved();
         let (charged, outcome) = match self.reader.finish() {
             Reading::Usage(usage) => {
-                let used = self.provider.charged(&usage, &reserved);
+                let used = self.counting.charged(&usage, &reserved);
                 (Some(used), UsageOutcome::Read)
             }
             Reading::Missing => (None, UsageOutcome::Missing),

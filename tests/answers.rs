@@ -27,7 +27,7 @@ fn estimated() -> Request<Body> {
     let mut request = request();
     request
         .extensions_mut()
-        .insert(TokenEstimate::new(200, 300));
+        .insert(TokenEstimate::new(0, 500));
     request
 }
 

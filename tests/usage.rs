@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 use proactive_rate_limit::provider::{Anthropic, OpenAi, Provider};
-use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageReader};
+use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageField, UsageReader};
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream; charset=utf-8";
@@ -103,18 +103,22 @@ fn fixtures() -> Vec<Fixture> {
     ]));
     let embeddings = Reading::Usage(usage([Some(8), None, Some(8), None, None, None]));
     let chat_stream = Reading::Usage(usage([Some(120), Some(45), Some(165), None, None, None]));
-    let message = Reading::Usage(usage([
-        Some(50),
-        Some(12),
-        None,
-        Some(2000),
-        Some(7),
-        Some(4),
-    ]));
-    let message_stream =
-        Reading::Usage(usage([Some(53), Some(12), None, Some(2000), Some(7), None]));
+    let silent = |full| match full {
+        Reading::Usage(usage) => Reading::Usage(
+            usage
+                .with(UsageField::InputAudio, 0)
+                .with(UsageField::OutputAudio, 0),
+        ),
+        other => other,
+    };
+    let message_of = |uncached, reasoning| {
+        let rest = usage([None, Some(12), None, Some(2000), Some(7), reasoning]);
+        Reading::Usage(rest.with(UsageField::UncachedInput, uncached))
+    };
+    let message = message_of(50, Some(4));
+    let message_stream = message_of(53, None);
     vec![
-        fixture(&OpenAi, JSON, OPENAI_CHAT, full),
+        fixture(&OpenAi, JSON, OPENAI_CHAT, silent(full)),
         fixture(&OpenAi, JSON, OPENAI_RESPONSE, full),
         fixture(&OpenAi, JSON, OPENAI_EMBEDDINGS, embeddings),
         fixture(&OpenAi, EVENTS, OPENAI_CHAT_STREAM, chat_stream),

@@ -180,9 +180,10 @@ fn assert_is_read_again(alone: Reading, after_gap: Reading) {
     }
 }
 
-fn counts(usage: &Usage) -> [Option<u64>; 6] {
+fn counts(usage: &Usage) -> [Option<u64>; 7] {
     [
         usage.input_tokens,
+        usage.uncached_input_tokens,
         usage.output_tokens,
         usage.total_tokens,
         usage.cached_input_tokens,
@@ -201,7 +202,7 @@ fn assert_counts_are_plausible(provider: &dyn Provider, reading: Reading) {
         .with_input_tokens(100)
         .with_output_tokens(400)
         .with_tokens(500);
-    let charged = provider.charged(&usage, &reserved);
+    let charged = provider.counting(None).charged(&usage, &reserved);
     assert_eq!(charged.requests, 1);
     assert!(charged.input_tokens <= 2 * MAX_COUNT);
     assert!(charged.tokens <= 4 * MAX_COUNT);
