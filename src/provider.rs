@@ -238,7 +238,6 @@ pub trait Provider: Send + Sync + fmt::Debug {
     }
 }
 
-/// Every built-in provider.
 static PROVIDERS: [&dyn Provider; 19] = [
     &OpenAi,
     &Anthropic,
@@ -261,6 +260,11 @@ static PROVIDERS: [&dyn Provider; 19] = [
     &OpenAiCompatible,
 ];
 
+/// Every built-in provider.
+pub fn all() -> impl Iterator<Item = &'static dyn Provider> {
+    PROVIDERS.into_iter()
+}
+
 /// The built-in provider of this name, in any case.
 ///
 /// There are `openai`, `anthropic`, `azure`, `bedrock`, `cerebras`, `cohere`, `deepseek`,
@@ -276,9 +280,7 @@ pub fn by_name(name: &str) -> &'static dyn Provider {
 
 /// The built-in provider of this name, in any case, if there is one.
 pub(crate) fn built_in(name: &str) -> Option<&'static dyn Provider> {
-    PROVIDERS
-        .into_iter()
-        .find(|provider| provider.name().eq_ignore_ascii_case(name))
+    all().find(|provider| provider.name().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

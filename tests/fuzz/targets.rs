@@ -180,7 +180,7 @@ fn assert_is_read_again(alone: Reading, after_gap: Reading) {
     }
 }
 
-fn counts(usage: &Usage) -> [Option<u64>; 7] {
+fn counts(usage: &Usage) -> [Option<u64>; 13] {
     [
         usage.input_tokens,
         usage.uncached_input_tokens,
@@ -189,6 +189,12 @@ fn counts(usage: &Usage) -> [Option<u64>; 7] {
         usage.cached_input_tokens,
         usage.cache_creation_tokens,
         usage.reasoning_tokens,
+        usage.thoughts_tokens,
+        usage.tool_use_tokens,
+        usage.input_audio_tokens,
+        usage.output_audio_tokens,
+        usage.billed_input_tokens,
+        usage.billed_output_tokens,
     ]
 }
 
