@@ -7,7 +7,9 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
-use crate::provider::{self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider};
+use crate::provider::{
+    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, UsageHeader,
+};
 use crate::refused::Refused;
 use crate::schedule::Cost;
 use crate::tier::{Charge, Tier};
@@ -147,7 +149,8 @@ impl Limiter {
             return response.map(ResponseBody::unmetered);
         }
         let reader = UsageReader::new(answer.usage_paths, response.headers());
-        response.map(|body| ResponseBody::metered(body, permit, reader, answer.counting))
+        let told = UsageHeader::read(answer.provider.usage_headers(), response.headers());
+        response.map(|body| ResponseBody::metered(body, permit, reader, told, answer.counting))
     }
 }
 

@@ -162,7 +162,7 @@ impl Usage {
     }
 
     /// Streams report running totals, so a newer count replaces an older one; they never add up.
-    fn update(&mut self, newer: &Self) {
+    pub(crate) fn update(&mut self, newer: &Self) {
         let mut newer = *newer;
         for field in UsageField::ALL {
             let place = self.place(field);

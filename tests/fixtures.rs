@@ -78,7 +78,11 @@ fn every_dialect_has_cases_of_every_kind() {
 fn requests_are_understood_and_priced() {
     for fixture in fixture::all() {
         let (Some(request), Some(expected)) = (&fixture.request, &fixture.facts) else {
-            assert_eq!(fixture.request.is_some(), fixture.facts.is_some(), "{fixture}");
+            assert_eq!(
+                fixture.request.is_some(),
+                fixture.facts.is_some(),
+                "{fixture}"
+            );
             continue;
         };
         let dialect = provider::by_name(&fixture.dialect);
@@ -112,7 +116,11 @@ fn requests_are_understood_and_priced() {
 fn responses_are_understood() {
     for fixture in fixture::all() {
         let (Some(response), Some(expected)) = (&fixture.response, &fixture.read) else {
-            assert_eq!(fixture.response.is_some(), fixture.read.is_some(), "{fixture}");
+            assert_eq!(
+                fixture.response.is_some(),
+                fixture.read.is_some(),
+                "{fixture}"
+            );
             continue;
         };
         assert_eq!(&read(&fixture, response), expected, "{fixture}");
@@ -327,7 +335,10 @@ fn described(limit: &ReportedLimit) -> String {
         words.extend(value.map(|value| format!("{name} {value}")));
     };
     say("limit", limit.limit.map(|number| number.to_string()));
-    say("remaining", limit.remaining.map(|number| number.to_string()));
+    say(
+        "remaining",
+        limit.remaining.map(|number| number.to_string()),
+    );
     say("reset", limit.reset.map(seconds));
     say("per", limit.window.map(seconds));
     let rounded = (limit.rounded_to != 1).then(|| limit.rounded_to.to_string());
@@ -353,7 +364,10 @@ fn told(refusal: &Refusal) -> String {
     say("per", refusal.window.map(seconds));
     say("limit", refusal.limit.map(|number| number.to_string()));
     say("used", refusal.used.map(|number| number.to_string()));
-    say("requested", refusal.requested.map(|number| number.to_string()));
+    say(
+        "requested",
+        refusal.requested.map(|number| number.to_string()),
+    );
     say("wait", refusal.retry_after.map(seconds));
     words.join(", ")
 }
@@ -365,7 +379,6 @@ fn meter(meter: Meter) -> &'static str {
         Meter::InputTokens => "input-tokens",
         Meter::OutputTokens => "output-tokens",
         Meter::Concurrent => "concurrent",
-        other => panic!("{other:?} has no name here"),
     }
 }
 
