@@ -114,6 +114,7 @@ fn requests_are_understood_and_priced() {
 
 #[test]
 fn responses_are_understood() {
+    let mut misread = String::new();
     for fixture in fixture::all() {
         let (Some(response), Some(expected)) = (&fixture.response, &fixture.read) else {
             assert_eq!(
@@ -123,8 +124,12 @@ fn responses_are_understood() {
             );
             continue;
         };
-        assert_eq!(&read(&fixture, response), expected, "{fixture}");
+        let found = read(&fixture, response);
+        if found != *expected {
+            misread += &format!("{fixture}\n  read     {found:?}\n  expected {expected:?}\n");
+        }
     }
+    assert!(misread.is_empty(), "\n{misread}");
 }
 
 #[test]
@@ -383,5 +388,8 @@ fn meter(meter: Meter) -> &'static str {
 }
 
 fn seconds(duration: Duration) -> String {
-    format!("{}s", duration.as_secs_f64())
+    let nanos = format!("{:09}", duration.subsec_nanos());
+    let fraction = nanos.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}s", duration.as_secs())
 }

@@ -9,24 +9,6 @@ use proactive_rate_limit::Cost;
 use proactive_rate_limit::provider::{self, Feedback, Provider, Refusal, RefusalCause};
 use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageReader};
 
-const PROVIDERS: [&str; 15] = [
-    "openai",
-    "anthropic",
-    "azure",
-    "bedrock",
-    "cerebras",
-    "cohere",
-    "deepseek",
-    "fireworks",
-    "gemini",
-    "groq",
-    "mistral",
-    "openrouter",
-    "together",
-    "xai",
-    "openai-compatible",
-];
-
 /// The longest duration that is plausible.
 const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
@@ -34,11 +16,7 @@ const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 const MAX_COUNT: u64 = 1_000_000_000_000;
 
 fn providers() -> impl Iterator<Item = &'static dyn Provider> {
-    PROVIDERS.iter().map(|name| {
-        let provider = provider::by_name(name);
-        assert_eq!(provider.name(), *name);
-        provider
-    })
+    provider::all()
 }
 
 /// The body of a response, one JSON document.
