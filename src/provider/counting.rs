@@ -120,6 +120,8 @@ mod tests {
         .with_output_tokens(400)
         .with_tokens(500);
 
+    type Counts = &'static [(UsageField, u64)];
+
     fn charged(counting: Counting, counts: &[(UsageField, u64)]) -> (u64, u64, u64) {
         let usage = counts
             .iter()
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn everything_counts_once() {
-        let cases: [(&[(UsageField, u64)], (u64, u64, u64)); 13] = [
+        let cases: [(Counts, (u64, u64, u64)); 13] = [
             (&[(Input, 120), (Output, 45), (Total, 165)], (120, 45, 165)),
             (&[(Input, 120), (Output, 45)], (120, 45, 165)),
             (

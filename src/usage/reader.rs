@@ -11,6 +11,10 @@ const DONE: &[u8] = b"[DONE]";
 /// What a [`UsageReader`] made of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each answer"
+)]
 pub enum Reading {
     /// The final counts.
     Usage(Usage),
