@@ -17,7 +17,7 @@ use crate::usage::{UsageField, UsagePath};
 ///   with Claude Haiku 3.5.
 /// - Output counts the tokens that are produced, while they are produced. `max_tokens` does not
 ///   count, but it is what bounds them, so it is reserved.
-/// - What was used is what counts: [`Charge::Actual`].
+/// - What was used is what counts: [`Charge::Actual`](crate::Charge::Actual).
 /// - The remaining tokens in its headers are rounded to thousands.
 /// - 529 says that Anthropic is overloaded, not that a limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
