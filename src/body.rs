@@ -9,10 +9,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 
-use crate::provider::Provider;
+use crate::provider::Counting;
 use crate::schedule::Settlement;
 use crate::tracker::{Permit, UsageOutcome};
-use crate::usage::{Reading, UsageReader};
+use crate::usage::{Reading, Usage, UsageReader};
 
 pin_project! {
     /// A response body that is read for its usage on its way to the caller.
@@ -69,12 +69,14 @@ impl<B: Body> ResponseBody<B> {
         inner: B,
         permit: Permit,
         reader: UsageReader,
-        provider: &'static dyn Provider,
+        told: Usage,
+        counting: Counting,
     ) -> Self {
         let mut meter = Box::new(BodyMeter {
             permit: Some(permit),
             reader,
-            provider,
+            told,
+            counting,
         });
         if inner.is_end_stream() {
             meter.end();
@@ -230,7 +232,9 @@ struct BodyMeter {
     /// `None` once settled.
     permit: Option<Permit>,
     reader: UsageReader,
-    provider: &'static dyn Provider,
+    /// What the head told. What the body says goes before it.
+    told: Usage,
+    counting: Counting,
 }
 
 impl BodyMeter {
@@ -250,10 +254,15 @@ impl BodyMeter {
             return;
         };
         let reserved = permit.reserved();
+        let charge = |usage: &Usage| Some(self.counting.charged(usage, &reserved));
         let (charged, outcome) = match self.reader.finish() {
-            Reading::Usage(usage) => {
-                let used = self.provider.charged(&usage, &reserved);
-                (Some(used), UsageOutcome::Read)
+            Reading::Usage(read) => {
+                let mut usage = self.told;
+                usage.update(&read);
+                (charge(&usage), UsageOutcome::Read)
+            }
+            Reading::Missing if self.told.output_tokens.is_some() => {
+                (charge(&self.told), UsageOutcome::Read)
             }
             Reading::Missing => (None, UsageOutcome::Missing),
             Reading::Unreadable(_) => (None, UsageOutcome::Unreadable),

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use crate::body::ResponseBody;
 use crate::error::{BoxError, RateLimitError};
-use crate::limiter::{Answered, Limiter, Price};
+use crate::limiter::{Answer, Answered, Limiter, Price};
 use crate::refused::Refused;
 use crate::tracker::{Permit, Place, Sending};
 
@@ -65,7 +65,7 @@ pin_project! {
             #[pin]
             response: SyncWrapper<F>,
             permit: Option<Permit>,
-            is_metered: bool,
+            answer: Answer,
             limiter: Arc<Limiter>,
         },
         /// The provider refused it.
@@ -197,14 +197,14 @@ where
                     state.set(State::Sent {
                         response,
                         permit: Some(permit),
-                        is_metered: price.is_metered,
+                        answer: price.answer,
                         limiter,
                     });
                 }
                 StateProj::Sent {
                     response,
                     permit,
-                    is_metered,
+                    answer,
                     limiter,
                 } => {
                     let response = ready!(response.get_pin_mut().poll(cx));
@@ -214,7 +214,7 @@ where
                     let Some(permit) = permit else {
                         panic!("`ResponseFuture` polled after completion");
                     };
-                    match limiter.answered(permit, *is_metered, response) {
+                    match limiter.answered(permit, *answer, response) {
                         Answered::Whole(response) => return Poll::Ready(Ok(response)),
                         Answered::Refused(refused) => state.set(State::Refused { refused }),
                     }

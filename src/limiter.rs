@@ -7,19 +7,30 @@ use http_body::Body;
 use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
-use crate::provider::{self, Endpoint, Feedback, Provider};
+use crate::provider::{
+    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, UsageHeader,
+};
 use crate::refused::Refused;
 use crate::schedule::Cost;
 use crate::tier::{Charge, Tier};
 use crate::tracker::{Permit, Place, Pool};
-use crate::usage::UsageReader;
+use crate::usage::{UsagePath, UsageReader};
 
 /// What a request costs before it is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Price {
     pub(crate) cost: Cost,
+    pub(crate) answer: Answer,
+}
+
+/// How to read the answer to a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    pub(crate) provider: &'static dyn Provider,
+    usage_paths: &'static [UsagePath],
+    counting: Counting,
     /// The usage in the response, if any, is that of this request.
-    pub(crate) is_metered: bool,
+    is_metered: bool,
 }
 
 /// What becomes of a response when its head is here.
@@ -35,7 +46,9 @@ pub(crate) enum Answered<B: Body> {
 pub(crate) struct Limiter {
     /// Why there is none is told to every caller: `poll_ready` cannot say it.
     pool: Result<Pool, RateLimitError>,
-    provider: &'static dyn Provider,
+    /// That of the tier. `None`: its name says nothing, so every request is looked at.
+    provider: Option<&'static dyn Provider>,
+    model: String,
     charge: Charge,
     assumed_output_tokens: u64,
     max_wait: Duration,
@@ -45,7 +58,8 @@ impl Limiter {
     pub(crate) fn new(tier: &Tier, pool: Result<Pool, RateLimitError>, max_wait: Duration) -> Self {
         Self {
             pool,
-            provider: provider::by_name(tier.provider()),
+            provider: provider::built_in(tier.provider()),
+            model: tier.model().to_owned(),
             charge: tier.charge(),
             assumed_output_tokens: tier.assumed_output_tokens(),
             max_wait,
@@ -60,27 +74,34 @@ impl Limiter {
         self.pool().map(|pool| pool.place(self.max_wait))
     }
 
-    /// What to reserve for a request, and whether its response tells what it used.
+    /// What to reserve for a request, and how to read its response.
     pub(crate) fn price<B>(&self, request: &Request<B>) -> Price
     where
         B: Body + 'static,
     {
-        let facts = peek::facts(request, self.assumed_output_tokens);
-        Price {
-            cost: self.provider.price(&facts, self.charge),
+        let provider = self
+            .provider
+            .or_else(|| provider::detect(request.uri()))
+            .unwrap_or(&OpenAiCompatible);
+        let mut facts = peek::facts(provider, request, self.assumed_output_tokens);
+        let model = facts.model.get_or_insert_with(|| self.model.clone());
+        let answer = Answer {
+            provider,
+            usage_paths: provider.usage_paths_of(request.uri().path()),
+            counting: provider.counting(Some(model)),
             is_metered: facts.endpoint != Endpoint::Lookup,
+        };
+        Price {
+            cost: provider.price(&facts, self.charge),
+            answer,
         }
-    }
-
-    pub(crate) fn provider(&self) -> &'static dyn Provider {
-        self.provider
     }
 
     /// The head of a response is here.
     pub(crate) fn answered<B>(
         self: &Arc<Self>,
         mut permit: Permit,
-        is_metered: bool,
+        answer: Answer,
         response: Response<B>,
     ) -> Answered<B>
     where
@@ -91,23 +112,23 @@ impl Limiter {
             .pool
             .as_ref()
             .map_or_else(|_| SystemTime::now(), Pool::time_of_day);
-        let feedback = self.provider.feedback(status, response.headers(), now);
+        let feedback = answer.provider.feedback(status, response.headers(), now);
         if status == StatusCode::TOO_MANY_REQUESTS {
             // Before the answer is taken for a sign that the provider is good again.
             permit.hesitate(Refused::<B>::PATIENCE);
         }
         permit.answered_with(&feedback.limits);
         if feedback.throttled || Refused::<B>::is_one(status) {
-            let refused = Refused::new(Arc::clone(self), permit, feedback, response);
+            let refused = Refused::new(answer.provider, permit, feedback, response);
             return Answered::Refused(Box::new(refused));
         }
-        Answered::Whole(self.metered(permit, is_metered, &feedback, response))
+        Answered::Whole(self.metered(permit, answer, &feedback, response))
     }
 
     fn metered<B>(
         &self,
         permit: Permit,
-        is_metered: bool,
+        answer: Answer,
         feedback: &Feedback,
         response: Response<B>,
     ) -> Response<ResponseBody<B>>
@@ -120,15 +141,16 @@ impl Limiter {
                 pool.hold(pause);
             }
         }
-        if !is_metered || status.is_client_error() || status.is_server_error() {
+        if !answer.is_metered || status.is_client_error() || status.is_server_error() {
             // At once, not at the body's end: whoever retries may keep the failed response for as
             // long as it backs off. What it cost is not known, so it counts in full.
             let reserved = permit.reserved();
             permit.settle(reserved);
             return response.map(ResponseBody::unmetered);
         }
-        let reader = UsageReader::new(self.provider.usage_paths(), response.headers());
-        response.map(|body| ResponseBody::metered(body, permit, reader, self.provider))
+        let reader = UsageReader::new(answer.usage_paths, response.headers());
+        let told = UsageHeader::read(answer.provider.usage_headers(), response.headers());
+        response.map(|body| ResponseBody::metered(body, permit, reader, told, answer.counting))
     }
 }
 

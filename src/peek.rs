@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 use http_body_util::Full;
 
-use crate::provider::{Endpoint, RequestFacts, TokenEstimate};
+use crate::provider::{Endpoint, Provider, RequestFacts, TokenEstimate};
 
 /// What to assume of a body that does not even tell its length, in bytes: a long prompt, not a book.
 const ASSUMED_BYTES: u64 = 16 * 1024;
@@ -62,25 +62,29 @@ where
     }
 }
 
-/// What the price of `request` depends on. `assumed_output_tokens` stands in for a cap that the
-/// request does not set.
+/// What the price of `request` depends on, as `provider` reads it. `assumed_output_tokens` stands in
+/// for a cap that the request does not set.
 pub(crate) fn facts<B: Body + 'static>(
+    provider: &dyn Provider,
     request: &Request<B>,
     assumed_output_tokens: u64,
 ) -> RequestFacts {
-    let estimate = request.extensions().get::<TokenEstimate>().copied();
+    let read = |body| provider.facts(request.method(), request.uri(), body);
+    let of_length = |bytes| RequestFacts {
+        text_bytes: RequestFacts::of_length(bytes).text_bytes,
+        ..read(None)
+    };
     let mut facts = match peek(request.body()) {
-        Peeked::Shared(json) => RequestFacts::from_json(&json),
-        Peeked::Borrowed(json) => RequestFacts::from_json(json),
-        Peeked::Length(bytes) => RequestFacts::of_length(bytes),
-        Peeked::AtLeast(bytes) => RequestFacts::of_length(bytes.max(ASSUMED_BYTES)),
+        Peeked::Shared(json) => read(Some(&json)),
+        Peeked::Borrowed(json) => read(Some(json)),
+        Peeked::Length(bytes) => of_length(bytes),
+        Peeked::AtLeast(bytes) => of_length(bytes.max(ASSUMED_BYTES)),
     };
-    facts.endpoint = match is_upload(request.headers()) {
-        true => Endpoint::Lookup,
-        false => Endpoint::of(request.method(), request.uri().path()),
-    };
+    if is_upload(request.headers()) {
+        facts.endpoint = Endpoint::Lookup;
+    }
     facts.assumed_output_tokens = assumed_output_tokens;
-    facts.estimate = estimate;
+    facts.estimate = request.extensions().get::<TokenEstimate>().copied();
     facts
 }
 
@@ -100,6 +104,7 @@ mod tests {
     use http_body_util::{BodyExt, Empty, StreamBody};
 
     use super::*;
+    use crate::provider::OpenAi;
 
     const JSON: &str = r#"{"model":"m","max_tokens":5,"prompt":"hi"}"#;
 
@@ -116,9 +121,15 @@ mod tests {
             ..RequestFacts::from_json(JSON.as_bytes())
         };
         assert_eq!(expected.max_output_tokens, Some(5));
-        assert_eq!(facts(&post(Full::new(Bytes::from(JSON))), 7), expected);
-        assert_eq!(facts(&post(JSON.to_owned()), 7), expected);
-        assert_eq!(facts(&post(Full::new(JSON.as_bytes())), 7), expected);
+        assert_eq!(
+            facts(&OpenAi, &post(Full::new(Bytes::from(JSON))), 7),
+            expected
+        );
+        assert_eq!(facts(&OpenAi, &post(JSON.to_owned()), 7), expected);
+        assert_eq!(
+            facts(&OpenAi, &post(Full::new(JSON.as_bytes())), 7),
+            expected
+        );
     }
 
     #[test]
@@ -141,7 +152,7 @@ mod tests {
         let frames = futures_util::stream::empty::<Result<Frame<Bytes>, std::io::Error>>();
         let request = post(StreamBody::new(frames));
         assert_eq!(peek(request.body()), Peeked::AtLeast(0));
-        assert_eq!(facts(&request, 1).text_bytes, ASSUMED_BYTES);
+        assert_eq!(facts(&OpenAi, &request, 1).text_bytes, ASSUMED_BYTES);
     }
 
     #[test]
@@ -150,7 +161,7 @@ mod tests {
             .body(Full::new(Bytes::from(JSON)))
             .unwrap();
         request.extensions_mut().insert(TokenEstimate::new(3, 4));
-        let facts = facts(&request, 1);
+        let facts = facts(&OpenAi, &request, 1);
         assert_eq!(facts.endpoint, Endpoint::Embeddings);
         assert_eq!(facts.estimate, Some(TokenEstimate::new(3, 4)));
         assert_eq!(facts.model.as_deref(), Some("m"));

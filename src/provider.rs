@@ -6,17 +6,21 @@
 //!
 //! # Adding a provider
 //!
-//! One file beside [`Groq`]'s with a type that implements [`Provider`], and one line in
-//! [`by_name`]'s list. Everything but its name is OpenAI's until it says otherwise. A dialect of
-//! your own needs neither: pass it where a `&dyn Provider` is wanted.
+//! One file beside [`Groq`]'s with a type that implements [`Provider`], one line in [`by_name`]'s
+//! list, perhaps one in [`detect`]'s, and a folder of fixtures. Everything but its name is OpenAI's
+//! until it says otherwise. A dialect of your own needs none of these: pass it where a
+//! `&dyn Provider` is wanted.
 
 mod anthropic;
 mod azure;
 mod bedrock;
 mod cerebras;
 mod cohere;
+mod counting;
 mod deepseek;
+mod detect;
 mod duration;
+mod endpoint;
 mod error_body;
 mod estimate;
 mod feedback;
@@ -27,28 +31,39 @@ mod groq;
 mod head;
 #[cfg(feature = "ietf-headers")]
 mod ietf;
+mod language;
 mod limit_headers;
+mod llama_cpp;
 mod mistral;
 mod moment;
+mod ollama;
 mod openai;
 mod openai_compatible;
 mod openrouter;
 mod refusal;
 mod request;
+mod request_path;
 mod together;
+mod url_model;
+mod usage_header;
+mod vertex;
+mod vllm;
 mod xai;
 
 use std::fmt;
 use std::time::SystemTime;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
 pub use self::anthropic::Anthropic;
 pub use self::azure::Azure;
 pub use self::bedrock::Bedrock;
 pub use self::cerebras::Cerebras;
 pub use self::cohere::Cohere;
+pub use self::counting::Counting;
 pub use self::deepseek::DeepSeek;
+pub use self::detect::detect;
+pub use self::endpoint::Endpoint;
 use self::error_body::ErrorBody;
 pub use self::estimate::TokenEstimate;
 pub use self::feedback::Feedback;
@@ -56,17 +71,24 @@ pub use self::fireworks::Fireworks;
 pub use self::gemini::Gemini;
 pub use self::groq::Groq;
 pub use self::limit_headers::LimitHeaders;
+pub use self::llama_cpp::LlamaCpp;
 pub use self::mistral::Mistral;
+pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
 pub use self::openai_compatible::OpenAiCompatible;
 pub use self::openrouter::OpenRouter;
 pub use self::refusal::{Refusal, RefusalCause};
-pub use self::request::{Endpoint, RequestFacts};
+pub use self::request::RequestFacts;
+use self::request_path::REQUEST_PATHS;
+pub use self::request_path::{RequestField, RequestPath};
 pub use self::together::Together;
+pub use self::usage_header::UsageHeader;
+pub use self::vertex::Vertex;
+pub use self::vllm::Vllm;
 pub use self::xai::Xai;
 use crate::schedule::Cost;
 use crate::tier::Charge;
-use crate::usage::{Usage, UsagePath};
+use crate::usage::UsagePath;
 
 /// The dialect of one provider.
 ///
@@ -86,7 +108,8 @@ use crate::usage::{Usage, UsagePath};
 /// assert_eq!(cost.requests, 1);
 /// assert_eq!(cost.output_tokens, 400);
 /// assert!(cost.input_tokens >= 20 / 4);
-/// assert_eq!(cost.tokens, cost.input_tokens + cost.output_tokens);
+/// // OpenAI counts the larger of both.
+/// assert_eq!(cost.tokens, 400);
 /// ```
 pub trait Provider: Send + Sync + fmt::Debug {
     /// The name that [`by_name`] knows it by, in lower case: `"openai"`.
@@ -99,29 +122,82 @@ pub trait Provider: Send + Sync + fmt::Debug {
         Charge::documented_for(self.name())
     }
 
-    /// Where its responses report token counts.
+    /// Where the JSON bodies of its requests name what their price depends on.
+    ///
+    /// The default knows the names of every built-in provider.
+    fn request_paths(&self) -> &'static [RequestPath] {
+        &REQUEST_PATHS
+    }
+
+    /// What is known of a request: by its method, by its URI, and by its body, if that can be seen.
+    ///
+    /// The default looks for the model in the URL before the body (Azure, Gemini, Bedrock), and knows
+    /// which paths generate nothing: see [`Endpoint::of`].
+    ///
+    /// ```
+    /// use http::{Method, Uri};
+    /// use proactive_rate_limit::provider;
+    ///
+    /// let facts = provider::by_name("gemini").facts(
+    ///     &Method::POST,
+    ///     &Uri::from_static("/v1beta/models/gemini-3.8-flash:generateContent"),
+    ///     Some(br#"{"generationConfig":{"maxOutputTokens":800,"candidateCount":2}}"#),
+    /// );
+    /// assert_eq!(facts.model.as_deref(), Some("gemini-3.8-flash"));
+    /// assert_eq!((facts.max_output_tokens, facts.choices), (Some(800), 2));
+    /// ```
+    fn facts(&self, method: &Method, uri: &Uri, body: Option<&[u8]>) -> RequestFacts {
+        let facts = match body {
+            Some(body) => RequestFacts::read(self.request_paths(), body),
+            None => RequestFacts::default(),
+        };
+        RequestFacts {
+            endpoint: Endpoint::of(method, uri.path()),
+            model: url_model::model(uri.path()).or(facts.model),
+            ..facts
+        }
+    }
+
+    /// Where its responses report token counts, unless the path of a request tells of another
+    /// language.
     ///
     /// The default is where OpenAI's chat completions, responses and embeddings do.
     fn usage_paths(&self) -> &'static [UsagePath] {
         &openai_compatible::USAGE
     }
 
+    /// Where the response to a request with this path reports token counts.
+    ///
+    /// Many speak more than one language: Bedrock has `/anthropic/v1/messages` beside its own APIs.
+    /// The default goes by the path where it is sure, and is [`usage_paths`](Self::usage_paths)
+    /// otherwise.
+    fn usage_paths_of(&self, path: &str) -> &'static [UsagePath] {
+        language::usage_paths(path).unwrap_or_else(|| self.usage_paths())
+    }
+
+    /// Response headers that report token counts. The default is none.
+    fn usage_headers(&self) -> &'static [UsageHeader] {
+        &[]
+    }
+
     /// What to reserve for a request: at least what the provider will count for it.
     ///
     /// The default is [`RequestFacts::cost`] for a provider that counts with a tokenizer, whatever
-    /// the charge: one that estimates from characters has to be known to. It fills every component,
-    /// whatever the provider counts: a component without a limit on it does no harm.
+    /// the charge, in the units of its [`counting`](Self::counting): one that estimates from
+    /// characters has to be known to. It fills every component, whatever the provider counts: a
+    /// component without a limit on it does no harm.
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
         let _ = charge;
-        request.cost(Charge::Actual)
+        self.counting(request.model.as_deref())
+            .reserved(request.cost(Charge::Actual))
     }
 
-    /// What the provider's limits count for `usage`, when they count what was used.
+    /// What the provider's limits count of what a request to `model` used, when they count that.
     ///
-    /// A component that `usage` does not tell stays as `reserved`. The default counts all input,
-    /// all output and their sum.
-    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
-        openai_compatible::charged(usage, reserved)
+    /// The default counts every token once.
+    fn counting(&self, model: Option<&str>) -> Counting {
+        let _ = model;
+        Counting::ALL
     }
 
     /// What the head of a response, which arrived at `now`, says about limits.
@@ -142,7 +218,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// be JSON. The default knows OpenAI's codes and texts, and what the status usually means.
     ///
     /// ```
-    /// use http::{HeaderMap, StatusCode};
+    /// use http::{HeaderMap, Method, StatusCode, Uri};
     /// use proactive_rate_limit::provider::{self, RefusalCause};
     ///
     /// let refusal = provider::by_name("openai")
@@ -162,8 +238,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     }
 }
 
-/// Every built-in provider.
-static PROVIDERS: [&dyn Provider; 15] = [
+static PROVIDERS: [&dyn Provider; 19] = [
     &OpenAi,
     &Anthropic,
     &Azure,
@@ -174,25 +249,38 @@ static PROVIDERS: [&dyn Provider; 15] = [
     &Fireworks,
     &Gemini,
     &Groq,
+    &LlamaCpp,
     &Mistral,
+    &Ollama,
     &OpenRouter,
     &Together,
+    &Vertex,
+    &Vllm,
     &Xai,
     &OpenAiCompatible,
 ];
 
+/// Every built-in provider.
+pub fn all() -> impl Iterator<Item = &'static dyn Provider> {
+    PROVIDERS.into_iter()
+}
+
 /// The built-in provider of this name, in any case.
 ///
 /// There are `openai`, `anthropic`, `azure`, `bedrock`, `cerebras`, `cohere`, `deepseek`,
-/// `fireworks`, `gemini`, `groq`, `mistral`, `openrouter`, `together` and `xai`.
+/// `fireworks`, `gemini`, `groq`, `llama-cpp`, `mistral`, `ollama`, `openrouter`, `together`,
+/// `vertex`, `vllm` and `xai`.
 ///
 /// Any other name gives [`OpenAiCompatible`], for most other services imitate OpenAI. What the
-/// service is called is the caller's to keep.
+/// service is called is the caller's to keep. A layer whose tier has such a name looks at every
+/// request, too: see [`detect`].
 pub fn by_name(name: &str) -> &'static dyn Provider {
-    PROVIDERS
-        .into_iter()
-        .find(|provider| provider.name().eq_ignore_ascii_case(name))
-        .unwrap_or(&OpenAiCompatible)
+    built_in(name).unwrap_or(&OpenAiCompatible)
+}
+
+/// The built-in provider of this name, in any case, if there is one.
+pub(crate) fn built_in(name: &str) -> Option<&'static dyn Provider> {
+    all().find(|provider| provider.name().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

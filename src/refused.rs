@@ -1,7 +1,6 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,8 +11,7 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use crate::body::{Frames, ResponseBody, for_each_piece};
-use crate::limiter::Limiter;
-use crate::provider::{Feedback, Refusal, RefusalCause};
+use crate::provider::{Feedback, Provider, Refusal, RefusalCause};
 use crate::tracker::Permit;
 
 /// How much of the body is looked at.
@@ -48,7 +46,7 @@ pub(crate) struct Refused<B: Body> {
 
 /// What the head of a refusal says, until it is acted upon. Dropped before, it counts by itself.
 struct Verdict {
-    limiter: Arc<Limiter>,
+    provider: &'static dyn Provider,
     permit: Option<Permit>,
     status: StatusCode,
     feedback: Feedback,
@@ -64,7 +62,7 @@ impl<B: Body> Refused<B> {
 
     /// `permit` is that of the request, which is answered.
     pub(crate) fn new(
-        limiter: Arc<Limiter>,
+        provider: &'static dyn Provider,
         permit: Permit,
         feedback: Feedback,
         response: Response<B>,
@@ -79,7 +77,7 @@ impl<B: Body> Refused<B> {
             ended: false,
             patience: None,
             verdict: Verdict {
-                limiter,
+                provider,
                 permit: Some(permit),
                 status,
                 feedback,
@@ -164,8 +162,7 @@ impl<B: Body> Refused<B> {
 impl Verdict {
     fn reach(&mut self, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
         let permit = self.permit.take()?;
-        let provider = self.limiter.provider();
-        let mut refusal = provider.refusal(self.status, headers, body);
+        let mut refusal = self.provider.refusal(self.status, headers, body);
         if refusal.is_none() && self.feedback.throttled {
             refusal = Some(Refusal::of(RefusalCause::RateLimit));
         }

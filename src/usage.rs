@@ -40,47 +40,139 @@ const LONGEST_KEY: usize = 64;
 
 /// The token counts of one response, as its provider reported them.
 ///
-/// A count that the response did not name is `None`, which is not zero. What the counts include
-/// differs by provider: an OpenAI input contains its cached part, an Anthropic input does not. A
-/// [`Provider`](crate::provider::Provider) turns them into a [`Cost`](crate::Cost).
+/// A count that the response did not name is `None`, which is not zero. Providers cut the whole
+/// into different parts, so each field says what it includes, and [`input`](Self::input),
+/// [`output`](Self::output) and [`total`](Self::total) put the parts together. A
+/// [`Counting`](crate::provider::Counting) turns them into a [`Cost`](crate::Cost).
+///
+/// ```
+/// use proactive_rate_limit::usage::{Usage, UsageField};
+///
+/// // Anthropic reports what it read from a cache beside the input, Gemini thoughts beside the output.
+/// let anthropic = Usage::default()
+///     .with(UsageField::UncachedInput, 50)
+///     .with(UsageField::CachedInput, 2_000);
+/// assert_eq!(anthropic.input(), Some(2_050));
+/// let gemini = Usage::default().with(UsageField::Output, 12).with(UsageField::Thoughts, 80);
+/// assert_eq!(gemini.output(), Some(92));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Tokens of the prompt.
+    /// Tokens of the whole prompt, those from a cache among them.
     pub input_tokens: Option<u64>,
-    /// Generated tokens.
-    pub output_tokens: Option<u64>,
-    /// The provider's own sum.
-    pub total_tokens: Option<u64>,
+    /// Tokens of the prompt that were neither read from a cache nor written to one.
+    pub uncached_input_tokens: Option<u64>,
     /// Prompt tokens that were read from a cache.
     pub cached_input_tokens: Option<u64>,
     /// Prompt tokens that were written to a cache.
     pub cache_creation_tokens: Option<u64>,
-    /// Generated tokens that were spent on reasoning.
+    /// Tokens that tools put before the model, beside the prompt.
+    pub tool_use_tokens: Option<u64>,
+    /// Prompt tokens that are audio, a part of the prompt.
+    pub input_audio_tokens: Option<u64>,
+    /// Generated tokens.
+    pub output_tokens: Option<u64>,
+    /// Generated tokens that were spent on reasoning, a part of the output.
     pub reasoning_tokens: Option<u64>,
+    /// Generated tokens that were spent on thinking, beside the output.
+    pub thoughts_tokens: Option<u64>,
+    /// Generated tokens that are audio, a part of the output.
+    pub output_audio_tokens: Option<u64>,
+    /// Prompt tokens that are billed, where the provider bills others than the model read.
+    pub billed_input_tokens: Option<u64>,
+    /// Generated tokens that are billed, where the provider bills others than were generated.
+    pub billed_output_tokens: Option<u64>,
+    /// The provider's own sum.
+    pub total_tokens: Option<u64>,
 }
 
 impl Usage {
+    /// This usage with another count.
+    #[must_use]
+    pub fn with(mut self, field: UsageField, tokens: u64) -> Self {
+        self.set(field, tokens);
+        self
+    }
+
+    /// All that the model read: the prompt, cached or not, and what tools put before it.
+    ///
+    /// Of a prompt that is not reported, what is billed stands in, or else what the total has beyond
+    /// the output.
+    pub fn input(&self) -> Option<u64> {
+        let beside_cache = |uncached: u64| {
+            uncached
+                .saturating_add(self.cached_input_tokens.unwrap_or(0))
+                .saturating_add(self.cache_creation_tokens.unwrap_or(0))
+        };
+        let prompt = self
+            .input_tokens
+            .or_else(|| self.uncached_input_tokens.map(beside_cache))
+            .or(self.billed_input_tokens);
+        match prompt {
+            Some(prompt) => Some(prompt.saturating_add(self.tool_use_tokens.unwrap_or(0))),
+            None => Some(self.total_tokens?.saturating_sub(self.generated()?)),
+        }
+    }
+
+    /// All that was generated, reasoning and thoughts among it.
+    ///
+    /// Some providers leave reasoning out of the output but not out of the total (xAI), and
+    /// embeddings report no output at all, so what the total has beyond the input is output.
+    pub fn output(&self) -> Option<u64> {
+        let beyond_input = match (self.total_tokens, self.input()) {
+            (Some(total), Some(input)) => Some(total.saturating_sub(input)),
+            _ => None,
+        };
+        self.generated().max(beyond_input)
+    }
+
+    fn generated(&self) -> Option<u64> {
+        let answer = self.output_tokens.or(self.billed_output_tokens);
+        match (answer, self.thoughts_tokens) {
+            (None, None) => None,
+            (answer, thoughts) => Some(answer.unwrap_or(0).saturating_add(thoughts.unwrap_or(0))),
+        }
+    }
+
+    /// All that was read and generated: the sum of both, or the provider's own if that is more.
+    pub fn total(&self) -> Option<u64> {
+        let sum = match (self.input(), self.output()) {
+            (Some(input), Some(output)) => Some(input.saturating_add(output)),
+            _ => None,
+        };
+        self.total_tokens.max(sum)
+    }
+
     fn set(&mut self, field: UsageField, tokens: u64) {
-        let place = match field {
+        *self.place(field) = Some(tokens);
+    }
+
+    fn place(&mut self, field: UsageField) -> &mut Option<u64> {
+        match field {
             UsageField::Input => &mut self.input_tokens,
-            UsageField::Output => &mut self.output_tokens,
-            UsageField::Total => &mut self.total_tokens,
+            UsageField::UncachedInput => &mut self.uncached_input_tokens,
             UsageField::CachedInput => &mut self.cached_input_tokens,
             UsageField::CacheCreation => &mut self.cache_creation_tokens,
+            UsageField::ToolUse => &mut self.tool_use_tokens,
+            UsageField::InputAudio => &mut self.input_audio_tokens,
+            UsageField::Output => &mut self.output_tokens,
             UsageField::Reasoning => &mut self.reasoning_tokens,
-        };
-        *place = Some(tokens);
+            UsageField::Thoughts => &mut self.thoughts_tokens,
+            UsageField::OutputAudio => &mut self.output_audio_tokens,
+            UsageField::BilledInput => &mut self.billed_input_tokens,
+            UsageField::BilledOutput => &mut self.billed_output_tokens,
+            UsageField::Total => &mut self.total_tokens,
+        }
     }
 
     /// Streams report running totals, so a newer count replaces an older one; they never add up.
-    fn update(&mut self, newer: &Self) {
-        self.input_tokens = newer.input_tokens.or(self.input_tokens);
-        self.output_tokens = newer.output_tokens.or(self.output_tokens);
-        self.total_tokens = newer.total_tokens.or(self.total_tokens);
-        self.cached_input_tokens = newer.cached_input_tokens.or(self.cached_input_tokens);
-        self.cache_creation_tokens = newer.cache_creation_tokens.or(self.cache_creation_tokens);
-        self.reasoning_tokens = newer.reasoning_tokens.or(self.reasoning_tokens);
+    pub(crate) fn update(&mut self, newer: &Self) {
+        let mut newer = *newer;
+        for field in UsageField::ALL {
+            let place = self.place(field);
+            *place = newer.place(field).or(*place);
+        }
     }
 }
 
@@ -90,16 +182,48 @@ impl Usage {
 pub enum UsageField {
     /// [`Usage::input_tokens`].
     Input,
-    /// [`Usage::output_tokens`].
-    Output,
-    /// [`Usage::total_tokens`].
-    Total,
+    /// [`Usage::uncached_input_tokens`].
+    UncachedInput,
     /// [`Usage::cached_input_tokens`].
     CachedInput,
     /// [`Usage::cache_creation_tokens`].
     CacheCreation,
+    /// [`Usage::tool_use_tokens`].
+    ToolUse,
+    /// [`Usage::input_audio_tokens`].
+    InputAudio,
+    /// [`Usage::output_tokens`].
+    Output,
     /// [`Usage::reasoning_tokens`].
     Reasoning,
+    /// [`Usage::thoughts_tokens`].
+    Thoughts,
+    /// [`Usage::output_audio_tokens`].
+    OutputAudio,
+    /// [`Usage::billed_input_tokens`].
+    BilledInput,
+    /// [`Usage::billed_output_tokens`].
+    BilledOutput,
+    /// [`Usage::total_tokens`].
+    Total,
+}
+
+impl UsageField {
+    const ALL: [Self; 13] = [
+        Self::Input,
+        Self::UncachedInput,
+        Self::CachedInput,
+        Self::CacheCreation,
+        Self::ToolUse,
+        Self::InputAudio,
+        Self::Output,
+        Self::Reasoning,
+        Self::Thoughts,
+        Self::OutputAudio,
+        Self::BilledInput,
+        Self::BilledOutput,
+        Self::Total,
+    ];
 }
 
 /// Where in a response one count of [`Usage`] is found.

@@ -25,9 +25,7 @@ fn layer(charge: Charge) -> ProactiveRateLimitLayer {
 /// Reserves 500 tokens.
 fn estimated() -> Request<Body> {
     let mut request = request();
-    request
-        .extensions_mut()
-        .insert(TokenEstimate::new(200, 300));
+    request.extensions_mut().insert(TokenEstimate::new(0, 500));
     request
 }
 

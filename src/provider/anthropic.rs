@@ -5,31 +5,30 @@ use http::{HeaderMap, StatusCode};
 use super::duration::MINUTE;
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
-use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, RequestFacts};
-use crate::schedule::Cost;
-use crate::tier::{Charge, Meter};
-use crate::usage::{Usage, UsageField, UsagePath};
+use super::{Counting, Feedback, LimitHeaders, Provider, Refusal, RefusalCause};
+use crate::tier::Meter;
+use crate::usage::{UsageField, UsagePath};
 
 /// Anthropic's Messages API.
 ///
 /// From its rate-limits page, read 2026-11-23:
 ///
-/// - Input counts `input_tokens` and `cache_creation_input_tokens`; reading a cache is free.
-///   (Claude Haiku 3.5 counts that too, which is not told apart here.)
+/// - Input counts `input_tokens` and `cache_creation_input_tokens`; reading a cache is free, except
+///   with Claude Haiku 3.5.
 /// - Output counts the tokens that are produced, while they are produced. `max_tokens` does not
 ///   count, but it is what bounds them, so it is reserved.
-/// - What was used is what counts: [`Charge::Actual`].
+/// - What was used is what counts: [`Charge::Actual`](crate::Charge::Actual).
 /// - The remaining tokens in its headers are rounded to thousands.
 /// - 529 says that Anthropic is overloaded, not that a limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Anthropic;
 
 /// Response objects of the anthropic Python SDK 2.12, read 2026-11-23.
-static USAGE: [UsagePath; 10] = [
+pub(super) static USAGE: [UsagePath; 10] = [
     // A whole message, or the running totals of a stream's `message_delta`. Only the output is
     // always there, and only it says that the message came to its end.
     UsagePath::closing(&["usage", "output_tokens"], UsageField::Output),
-    UsagePath::interim(&["usage", "input_tokens"], UsageField::Input),
+    UsagePath::interim(&["usage", "input_tokens"], UsageField::UncachedInput),
     UsagePath::interim(
         &["usage", "cache_creation_input_tokens"],
         UsageField::CacheCreation,
@@ -44,7 +43,10 @@ static USAGE: [UsagePath; 10] = [
     ),
     // A stream's `message_start`.
     UsagePath::interim(&["message", "usage", "output_tokens"], UsageField::Output),
-    UsagePath::interim(&["message", "usage", "input_tokens"], UsageField::Input),
+    UsagePath::interim(
+        &["message", "usage", "input_tokens"],
+        UsageField::UncachedInput,
+    ),
     UsagePath::interim(
         &["message", "usage", "cache_creation_input_tokens"],
         UsageField::CacheCreation,
@@ -121,6 +123,9 @@ static SIGNS: [(Sign, RefusalCause); 8] = [
     ),
 ];
 
+/// Claude Haiku 3.5, by its ids here and at its other hosts (rate-limits page, read 2026-11-23).
+static COUNT_CACHE: [&str; 2] = ["claude-3-5-haiku", "claude-haiku-3-5"];
+
 impl Provider for Anthropic {
     fn name(&self) -> &'static str {
         "anthropic"
@@ -130,22 +135,10 @@ impl Provider for Anthropic {
         &USAGE
     }
 
-    fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
-        request.cost(charge)
-    }
-
-    fn charged(&self, usage: &Usage, reserved: &Cost) -> Cost {
-        let input = usage
-            .input_tokens
-            .map_or(reserved.input_tokens, |uncached| {
-                uncached.saturating_add(usage.cache_creation_tokens.unwrap_or(0))
-            });
-        let output = usage.output_tokens.unwrap_or(reserved.output_tokens);
-        Cost {
-            input_tokens: input,
-            output_tokens: output,
-            tokens: input.saturating_add(output),
-            ..*reserved
+    fn counting(&self, model: Option<&str>) -> Counting {
+        match model {
+            Some(model) if COUNT_CACHE.iter().any(|name| model.contains(name)) => Counting::ALL,
+            _ => Counting::ALL.without_cached_input(),
         }
     }
 
@@ -155,29 +148,5 @@ impl Provider for Anthropic {
 
     fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
         Refusal::read(status, &ErrorBody::read(body), &SIGNS)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn charges_what_the_limits_count() {
-        let reserved = Cost::request()
-            .with_input_tokens(100)
-            .with_output_tokens(400)
-            .with_tokens(500);
-        let usage = Usage {
-            input_tokens: Some(50),
-            output_tokens: Some(12),
-            cached_input_tokens: Some(2_000),
-            cache_creation_tokens: Some(30),
-            ..Usage::default()
-        };
-        let charged = Anthropic.charged(&usage, &reserved);
-        assert_eq!((charged.input_tokens, charged.output_tokens), (80, 12));
-        assert_eq!((charged.tokens, charged.requests), (92, 1));
-        assert_eq!(Anthropic.charged(&Usage::default(), &reserved), reserved);
     }
 }

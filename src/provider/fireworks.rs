@@ -4,8 +4,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
+use super::usage_header::UsageHeader;
 use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
+use crate::usage::UsageField;
 
 /// Fireworks AI's OpenAI-compatible API.
 ///
@@ -43,12 +45,22 @@ static LIMITS: [LimitHeaders; 4] = [
     ),
 ];
 
+/// In the head of every answer, streamed or not (read 2026-11-23).
+static USAGE_HEADERS: [UsageHeader; 2] = [
+    UsageHeader::new("fireworks-prompt-tokens", UsageField::Input),
+    UsageHeader::new("fireworks-cached-prompt-tokens", UsageField::CachedInput),
+];
+
 /// 412 says that the account is suspended (client code, read 2026-11-23).
 static SIGNS: [(Sign, RefusalCause); 1] = [(Sign::Status(412), RefusalCause::Exhausted)];
 
 impl Provider for Fireworks {
     fn name(&self) -> &'static str {
         "fireworks"
+    }
+
+    fn usage_headers(&self) -> &'static [UsageHeader] {
+        &USAGE_HEADERS
     }
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {

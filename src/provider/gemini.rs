@@ -8,14 +8,41 @@ use super::error_body::ErrorBody;
 use super::head::Head;
 use super::{Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
+use crate::usage::{UsageField, UsagePath};
 
-/// Google's Gemini API, through its OpenAI-compatible endpoint.
+/// Google's Gemini API, and its OpenAI-compatible endpoint.
 ///
-/// It has no headers on limits; its refusals name the quota. A quota of a day comes back at
-/// midnight Pacific time (rate-limits page of 2026-08-18), whatever the `retryDelay` beside it
-/// says: one of 38 seconds was seen.
+/// - Its limit on tokens counts input only (rate-limits page of 2026-08-18), so a tier has a
+///   [`Limit::input_tokens`](crate::Limit::input_tokens) for it. Whether cached ones count is not
+///   documented; they do here.
+/// - It has no headers on limits; its refusals name the quota. A quota of a day comes back at
+///   midnight Pacific time (same page), whatever the `retryDelay` beside it says: one of 38 seconds
+///   was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gemini;
+
+/// Response objects of the google-genai Python SDK 3.4, read 2026-11-23. Every chunk of a stream may
+/// have running totals, and none is marked as the last.
+pub(super) static USAGE: [UsagePath; 6] = [
+    UsagePath::last(&["usageMetadata", "promptTokenCount"], UsageField::Input),
+    UsagePath::last(
+        &["usageMetadata", "cachedContentTokenCount"],
+        UsageField::CachedInput,
+    ),
+    UsagePath::last(
+        &["usageMetadata", "candidatesTokenCount"],
+        UsageField::Output,
+    ),
+    UsagePath::last(
+        &["usageMetadata", "thoughtsTokenCount"],
+        UsageField::Thoughts,
+    ),
+    UsagePath::last(
+        &["usageMetadata", "toolUsePromptTokenCount"],
+        UsageField::ToolUse,
+    ),
+    UsagePath::last(&["usageMetadata", "totalTokenCount"], UsageField::Total),
+];
 
 impl Provider for Gemini {
     fn name(&self) -> &'static str {
@@ -24,35 +51,44 @@ impl Provider for Gemini {
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
         let error = ErrorBody::read(body);
-        let refusal = openai_compatible::refusal(status, &error, &[])?;
-        if !matches!(
-            refusal.cause,
-            RefusalCause::RateLimit | RefusalCause::NotAllowed
-        ) {
-            return Some(refusal);
-        }
-        // Of several quotas the longest lasts.
-        let daily = error.quotas.iter().find(|quota| quota.contains("PerDay"));
-        let quota = daily.or(error.quotas.first()).map(String::as_str);
-        let is_daily = daily.is_some() || error.codes().any(|code| code == "quota_exceeded");
-        let (window, retry_after) = if is_daily {
-            let made = Head::new(headers, SystemTime::UNIX_EPOCH).date();
-            (Some(DAY), made.and_then(until_midnight_pacific))
-        } else {
-            let is_minutely = quota.is_some_and(|quota| quota.contains("PerMinute"));
-            let delay = error.retry_delay.as_deref().and_then(duration::reset);
-            let window = is_minutely.then_some(MINUTE);
-            (window, delay.max(refusal.retry_after))
-        };
-        let code = quota.map(str::to_owned).or(refusal.code);
-        Some(Refusal {
-            code,
-            retry_after,
-            meter: quota.or(Some(&error.message)).and_then(counted),
-            window,
-            ..refusal
-        })
+        refusal(status, headers, &error)
     }
+}
+
+/// Reads an error of Google's, which may name quotas.
+pub(super) fn refusal(
+    status: StatusCode,
+    headers: &HeaderMap,
+    error: &ErrorBody,
+) -> Option<Refusal> {
+    let refusal = openai_compatible::refusal(status, error, &[])?;
+    if !matches!(
+        refusal.cause,
+        RefusalCause::RateLimit | RefusalCause::NotAllowed
+    ) {
+        return Some(refusal);
+    }
+    // Of several quotas the longest lasts.
+    let daily = error.quotas.iter().find(|quota| quota.contains("PerDay"));
+    let quota = daily.or(error.quotas.first()).map(String::as_str);
+    let is_daily = daily.is_some() || error.codes().any(|code| code == "quota_exceeded");
+    let (window, retry_after) = if is_daily {
+        let made = Head::new(headers, SystemTime::UNIX_EPOCH).date();
+        (Some(DAY), made.and_then(until_midnight_pacific))
+    } else {
+        let is_minutely = quota.is_some_and(|quota| quota.contains("PerMinute"));
+        let delay = error.retry_delay.as_deref().and_then(duration::reset);
+        let window = is_minutely.then_some(MINUTE);
+        (window, delay.max(refusal.retry_after))
+    };
+    let code = quota.map(str::to_owned).or(refusal.code);
+    Some(Refusal {
+        code,
+        retry_after,
+        meter: quota.or(Some(&error.message)).and_then(counted),
+        window,
+        ..refusal
+    })
 }
 
 /// What a quota counts, by its id or by the metric that a message names.

@@ -5,13 +5,14 @@ use http::{HeaderMap, StatusCode};
 use super::duration::{DAY, MINUTE};
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
-use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
+use super::{Counting, Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 
 /// Groq's OpenAI-compatible API.
 ///
 /// Its headers on requests always speak of the day, those on tokens of the minute, and both resets
-/// tell when all of it is back (rate-limits page, read 2026-10-02; measured 2026-08-18).
+/// tell when all of it is back (rate-limits page, read 2026-10-02; measured 2026-08-18). Tokens that
+/// were read from a cache do not count (same page).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Groq;
 
@@ -39,6 +40,10 @@ static SIGNS: [(Sign, RefusalCause); 1] = [(Sign::Status(498), RefusalCause::Cap
 impl Provider for Groq {
     fn name(&self) -> &'static str {
         "groq"
+    }
+
+    fn counting(&self, _model: Option<&str>) -> Counting {
+        Counting::ALL.without_cached_input()
     }
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {

@@ -30,6 +30,15 @@ impl<'a> Head<'a> {
         self.readings(name, whole).min()
     }
 
+    /// The whole number under `name`, if there is one and no other.
+    pub(super) fn only_count(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+        let mut lines = headers.get_all(name).iter();
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => whole(line.to_str().ok()?),
+            _ => None,
+        }
+    }
+
     /// The longest time until what `name` announces: a duration, seconds, or a point in time.
     pub(super) fn reset(self, name: &HeaderName) -> Option<Duration> {
         self.readings(name, |text| {

@@ -12,8 +12,8 @@ use crate::tier::Meter;
 ///
 /// - Headers on requests and tokens speak of the minute and come with a 429 as well; there is
 ///   neither a reset nor a `Retry-After` (measured 2026-08-18).
-/// - Measured then, a request is charged what it used. That is not documented, so the default
-///   stays [`Charge::Reserved`](crate::Charge::Reserved).
+/// - Measured then, a request is charged its `usage.total_tokens`, cached ones included, and not what
+///   it asked for: the default is [`Charge::Actual`](crate::Charge::Actual).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mistral;
 

@@ -5,8 +5,9 @@ use crate::tier::Charge;
 /// OpenAI.
 ///
 /// - A request counts the larger of its output cap and an estimate from its characters (rate-limits
-///   guide, read 2026-11-23). The sum of both is reserved, which is never less.
-/// - That unused tokens come back is not documented, so the default is [`Charge::Reserved`].
+///   guide, read 2026-11-23), not their sum: that is what its tokens reserve under
+///   [`Charge::Reserved`].
+/// - That unused tokens come back is not documented, so that is the default.
 /// - Cached prompt tokens count in full (prompt-caching guide, read 2026-11-23).
 /// - A stream reports usage only if the request has `"stream_options":{"include_usage":true}`; the
 ///   Responses API always does (API reference, read 2026-11-23).
@@ -19,82 +20,52 @@ impl Provider for OpenAi {
     }
 
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
-        request.cost(charge)
+        let sum = request.cost(charge);
+        match charge {
+            Charge::Actual => sum,
+            Charge::Reserved => sum.with_tokens(sum.input_tokens.max(sum.output_tokens)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{Endpoint, RequestFacts};
-    use crate::usage::Usage;
-
-    fn usage(input: Option<u64>, output: Option<u64>, total: Option<u64>) -> Usage {
-        Usage {
-            input_tokens: input,
-            output_tokens: output,
-            total_tokens: total,
-            ..Usage::default()
-        }
-    }
+    use crate::provider::TokenEstimate;
 
     #[test]
-    fn charges_what_the_limits_count() {
-        let reserved = Cost::request()
-            .with_input_tokens(100)
-            .with_output_tokens(400)
-            .with_tokens(500);
+    fn reserves_the_larger_of_cap_and_characters() {
         let cases = [
-            (usage(Some(120), Some(45), Some(165)), (120, 45, 165)),
-            (usage(Some(120), Some(45), None), (120, 45, 165)),
-            // Embeddings.
-            (usage(Some(8), None, Some(8)), (8, 0, 8)),
-            // Reasoning in the total only.
-            (usage(Some(32), Some(9), Some(135)), (32, 103, 135)),
-            // A total that does not add up.
-            (usage(Some(120), Some(45), Some(100)), (120, 45, 165)),
-            (usage(None, Some(45), None), (100, 45, 500)),
-            (usage(Some(7), None, None), (7, 400, 500)),
-            (usage(None, None, Some(77)), (100, 400, 77)),
-            (usage(None, None, None), (100, 400, 500)),
+            (0, 10, (0, 10, 10)),
+            (4_000, 16, (1_000, 16, 1_000)),
+            (4_000, 1_500, (1_000, 1_500, 1_500)),
+            (401, 100, (101, 100, 101)),
+            (u64::MAX, u64::MAX, (1 << 62, u64::MAX, u64::MAX)),
         ];
-        for (usage, (input, output, tokens)) in cases {
-            let expected = Cost::request()
-                .with_input_tokens(input)
-                .with_output_tokens(output)
-                .with_tokens(tokens);
-            assert_eq!(OpenAi.charged(&usage, &reserved), expected, "{usage:?}");
-        }
-        let cached = Usage {
-            cached_input_tokens: Some(64),
-            ..usage(Some(120), Some(45), Some(165))
-        };
-        assert_eq!(OpenAi.charged(&cached, &reserved).tokens, 165);
-    }
-
-    #[test]
-    fn reserves_no_less_than_the_documented_rule() {
-        for (text_bytes, cap) in [(0, 10), (4_000, 16), (399, 400), (u64::MAX, u64::MAX)] {
+        for (text_bytes, cap, (input, output, tokens)) in cases {
             let facts = RequestFacts {
                 text_bytes,
                 max_output_tokens: Some(cap),
                 ..RequestFacts::default()
             };
-            let cost = OpenAi.price(&facts, Charge::Reserved);
-            assert!(cost.tokens >= cap.max(text_bytes.div_ceil(4)));
+            let expected = Cost::request()
+                .with_input_tokens(input)
+                .with_output_tokens(output)
+                .with_tokens(tokens);
+            assert_eq!(OpenAi.price(&facts, Charge::Reserved), expected);
+            // What is used is both.
+            let cost = OpenAi.price(&facts, Charge::Actual);
+            assert_eq!(cost.tokens, cost.input_tokens.saturating_add(cap));
         }
     }
 
     #[test]
-    fn embeddings_have_no_output() {
+    fn an_estimate_is_priced_by_the_same_rule() {
         let facts = RequestFacts {
-            text_bytes: 400,
-            endpoint: Endpoint::Embeddings,
-            assumed_output_tokens: 1_000,
+            estimate: Some(TokenEstimate::new(1_200, 400)),
             ..RequestFacts::default()
         };
-        let cost = OpenAi.price(&facts, Charge::Reserved);
-        assert_eq!(cost.output_tokens, 0);
-        assert_eq!(cost.tokens, cost.input_tokens);
+        assert_eq!(OpenAi.price(&facts, Charge::Reserved).tokens, 1_200);
+        assert_eq!(OpenAi.price(&facts, Charge::Actual).tokens, 1_600);
     }
 }

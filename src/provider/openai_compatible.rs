@@ -5,9 +5,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause};
-use crate::schedule::Cost;
 use crate::tier::Meter;
-use crate::usage::{Usage, UsageField, UsagePath};
+use crate::usage::{UsageField, UsagePath};
 
 /// A service that speaks OpenAI's language, and is not known to count by OpenAI's rules.
 ///
@@ -25,8 +24,9 @@ impl Provider for OpenAiCompatible {
     }
 }
 
-/// Response objects of the openai Python SDK 3.54, read 2026-11-23.
-pub(super) static USAGE: [UsagePath; 17] = [
+/// Response objects of the openai Python SDK 3.54, and what its imitators add to them, read
+/// 2026-11-23.
+pub(super) static USAGE: [UsagePath; 29] = [
     // Chat completions, completions and embeddings.
     UsagePath::last(&["usage", "prompt_tokens"], UsageField::Input),
     UsagePath::last(&["usage", "completion_tokens"], UsageField::Output),
@@ -40,8 +40,21 @@ pub(super) static USAGE: [UsagePath; 17] = [
         UsageField::CacheCreation,
     ),
     UsagePath::last(
+        &["usage", "prompt_tokens_details", "audio_tokens"],
+        UsageField::InputAudio,
+    ),
+    UsagePath::last(
         &["usage", "completion_tokens_details", "reasoning_tokens"],
         UsageField::Reasoning,
+    ),
+    UsagePath::last(
+        &["usage", "completion_tokens_details", "audio_tokens"],
+        UsageField::OutputAudio,
+    ),
+    // DeepSeek.
+    UsagePath::last(
+        &["usage", "prompt_cache_hit_tokens"],
+        UsageField::CachedInput,
     ),
     // Responses, with the same total.
     UsagePath::last(&["usage", "input_tokens"], UsageField::Input),
@@ -55,8 +68,16 @@ pub(super) static USAGE: [UsagePath; 17] = [
         UsageField::CacheCreation,
     ),
     UsagePath::last(
+        &["usage", "input_tokens_details", "audio_tokens"],
+        UsageField::InputAudio,
+    ),
+    UsagePath::last(
         &["usage", "output_tokens_details", "reasoning_tokens"],
         UsageField::Reasoning,
+    ),
+    UsagePath::last(
+        &["usage", "output_tokens_details", "audio_tokens"],
+        UsageField::OutputAudio,
     ),
     // Responses, streamed: the last event holds the whole response.
     UsagePath::closing(&["response", "usage", "input_tokens"], UsageField::Input),
@@ -76,10 +97,38 @@ pub(super) static USAGE: [UsagePath; 17] = [
         UsageField::CacheCreation,
     ),
     UsagePath::closing(
+        &["response", "usage", "input_tokens_details", "audio_tokens"],
+        UsageField::InputAudio,
+    ),
+    UsagePath::closing(
         &[
             "response",
             "usage",
             "output_tokens_details",
+            "reasoning_tokens",
+        ],
+        UsageField::Reasoning,
+    ),
+    UsagePath::closing(
+        &["response", "usage", "output_tokens_details", "audio_tokens"],
+        UsageField::OutputAudio,
+    ),
+    // Groq's streams, which need not be asked for `usage`.
+    UsagePath::last(&["x_groq", "usage", "prompt_tokens"], UsageField::Input),
+    UsagePath::last(
+        &["x_groq", "usage", "completion_tokens"],
+        UsageField::Output,
+    ),
+    UsagePath::last(&["x_groq", "usage", "total_tokens"], UsageField::Total),
+    UsagePath::last(
+        &["x_groq", "usage", "prompt_tokens_details", "cached_tokens"],
+        UsageField::CachedInput,
+    ),
+    UsagePath::last(
+        &[
+            "x_groq",
+            "usage",
+            "completion_tokens_details",
             "reasoning_tokens",
         ],
         UsageField::Reasoning,
@@ -117,26 +166,6 @@ static LIMITS: [LimitHeaders; 4] = [
 
 /// Where gateways that count requests tell the end of the window.
 static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-pub(super) fn charged(usage: &Usage, reserved: &Cost) -> Cost {
-    // Some leave reasoning out of the output but not out of the total (xAI), and embeddings report
-    // no output at all: what the total has beyond the input is output.
-    let beyond_input = match (usage.total_tokens, usage.input_tokens) {
-        (Some(total), Some(input)) => Some(total.saturating_sub(input)),
-        _ => None,
-    };
-    let output = usage.output_tokens.max(beyond_input);
-    let sum = match (usage.input_tokens, output) {
-        (Some(input), Some(output)) => Some(input.saturating_add(output)),
-        _ => None,
-    };
-    Cost {
-        input_tokens: usage.input_tokens.unwrap_or(reserved.input_tokens),
-        output_tokens: output.unwrap_or(reserved.output_tokens),
-        tokens: usage.total_tokens.max(sum).unwrap_or(reserved.tokens),
-        ..*reserved
-    }
-}
 
 pub(super) fn feedback(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
     Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)

@@ -1,6 +1,5 @@
-use http::Method;
-
-use super::TokenEstimate;
+use super::request_path::REQUEST_PATHS;
+use super::{Endpoint, RequestField, RequestPath, TokenEstimate};
 use crate::schedule::Cost;
 use crate::tier::Charge;
 use crate::usage::json::{PathReader, Progress, Value, Visitor};
@@ -25,11 +24,11 @@ const FRAME_TOKENS: u64 = 16;
 pub struct RequestFacts {
     /// What the request asks the provider to do.
     pub endpoint: Endpoint,
-    /// The model, if the body names it.
+    /// The model, if the URL or the body names it.
     pub model: Option<String>,
     /// The request's own cap on generated tokens, for each choice.
     pub max_output_tokens: Option<u64>,
-    /// How many answers are generated, from `n` and `best_of`. At least 1.
+    /// How many answers are generated. At least 1.
     pub choices: u64,
     /// Bytes of text that a tokenizer may see, as written in the body.
     ///
@@ -44,36 +43,6 @@ pub struct RequestFacts {
     pub assumed_output_tokens: u64,
     /// What the caller knows about the request. It wins over everything above.
     pub estimate: Option<TokenEstimate>,
-}
-
-/// What kind of work a request asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Endpoint {
-    /// Something is generated.
-    #[default]
-    Generation,
-    /// Text is read and nothing is generated.
-    Embeddings,
-    /// Something is looked up, deleted or uploaded: no prompt is read, and usage that is told is
-    /// that of an earlier request.
-    Lookup,
-}
-
-impl Endpoint {
-    /// The work behind `method` and the path of a request's URI.
-    ///
-    /// A path that ends with `/embeddings` is [`Embeddings`](Self::Embeddings), a method without a
-    /// body [`Lookup`](Self::Lookup), and all else may generate.
-    pub fn of(method: &Method, path: &str) -> Self {
-        if [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(method) {
-            Self::Lookup
-        } else if path.trim_end_matches('/').ends_with("/embeddings") {
-            Self::Embeddings
-        } else {
-            Self::Generation
-        }
-    }
 }
 
 impl Default for RequestFacts {
@@ -92,9 +61,8 @@ impl Default for RequestFacts {
 }
 
 impl RequestFacts {
-    /// Reads the facts out of a JSON body: `model`, the largest of `max_tokens`,
-    /// `max_completion_tokens` and `max_output_tokens`, and the larger of `n` and `best_of`, all of
-    /// them in the outermost object only.
+    /// Reads the facts out of a JSON body, at the places where the requests of all providers name
+    /// them.
     ///
     /// Of a body that is not one whole JSON document, every byte counts as text and nothing else
     /// is known.
@@ -107,7 +75,12 @@ impl RequestFacts {
     /// assert_eq!((facts.choices, facts.max_output_tokens), (2, Some(100)));
     /// ```
     pub fn from_json(body: &[u8]) -> Self {
-        let mut reader = PathReader::<_, LONGEST_TEXT>::new(&PATHS);
+        Self::read(&REQUEST_PATHS, body)
+    }
+
+    /// As [`from_json`](Self::from_json), at the places that `paths` name.
+    pub fn read(paths: &'static [RequestPath], body: &[u8]) -> Self {
+        let mut reader = PathReader::<_, LONGEST_TEXT>::new(paths);
         let mut facts = Self::default();
         reader.feed(body, &mut facts);
         match reader.progress() {
@@ -168,51 +141,18 @@ impl RequestFacts {
     }
 }
 
-#[derive(Debug)]
-struct FactPath {
-    path: [&'static str; 1],
-    fact: Fact,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fact {
-    Model,
-    MaxOutput,
-    Choices,
-}
-
-impl FactPath {
-    const fn new(key: &'static str, fact: Fact) -> Self {
-        Self { path: [key], fact }
-    }
-}
-
-impl AsRef<[&'static str]> for FactPath {
-    fn as_ref(&self) -> &[&'static str] {
-        &self.path
-    }
-}
-
-/// OpenAI and Anthropic API references, read 2026-11-23.
-static PATHS: [FactPath; 6] = [
-    FactPath::new("model", Fact::Model),
-    FactPath::new("max_tokens", Fact::MaxOutput),
-    FactPath::new("max_completion_tokens", Fact::MaxOutput),
-    FactPath::new("max_output_tokens", Fact::MaxOutput),
-    FactPath::new("n", Fact::Choices),
-    FactPath::new("best_of", Fact::Choices),
-];
-
-impl Visitor<FactPath> for RequestFacts {
+impl Visitor<RequestPath> for RequestFacts {
     const SIZES: bool = true;
 
-    fn value(&mut self, at: &'static FactPath, value: Value<'_>) {
-        match (at.fact, value) {
-            (Fact::Model, Value::Text(model)) => self.model = Some(model.to_owned()),
-            (Fact::MaxOutput, Value::Count(tokens)) => {
+    fn value(&mut self, at: &'static RequestPath, value: Value<'_>) {
+        match (at.field(), value) {
+            (RequestField::Model, Value::Text(model)) => self.model = Some(model.to_owned()),
+            (RequestField::MaxOutput, Value::Count(tokens)) => {
                 self.max_output_tokens = self.max_output_tokens.max(Some(tokens));
             }
-            (Fact::Choices, Value::Count(choices)) => self.choices = self.choices.max(choices),
+            (RequestField::Choices, Value::Count(choices)) => {
+                self.choices = self.choices.max(choices);
+            }
             _ => {}
         }
     }
@@ -257,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_outermost_object_only() {
+    fn reads_what_the_tables_name_and_nothing_deeper() {
         let facts = facts(
             r#"{"model":"m","max_tokens":10,"max_completion_tokens":30,"max_output_tokens":20,
                 "n":2,"best_of":3,"tools":[{"n":9,"max_tokens":99}],
@@ -368,20 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn the_path_tells_the_work() {
-        let post = &Method::POST;
-        assert_eq!(Endpoint::of(post, "/v1/embeddings"), Endpoint::Embeddings);
-        assert_eq!(Endpoint::of(post, "/v1/embeddings/"), Endpoint::Embeddings);
-        assert_eq!(Endpoint::of(post, "/v1/responses"), Endpoint::Generation);
-        assert_eq!(Endpoint::of(&Method::GET, "/v1/models"), Endpoint::Lookup);
-        assert_eq!(
-            RequestFacts {
-                endpoint: Endpoint::Lookup,
-                assumed_output_tokens: 9,
-                ..RequestFacts::default()
-            }
-            .cost(Charge::Actual),
-            Cost::request()
-        );
+    fn a_lookup_costs_no_tokens() {
+        let facts = RequestFacts {
+            endpoint: Endpoint::Lookup,
+            text_bytes: 100,
+            assumed_output_tokens: 9,
+            ..RequestFacts::default()
+        };
+        assert_eq!(facts.cost(Charge::Actual), Cost::request());
     }
 }

@@ -6,7 +6,8 @@ use super::{Provider, Refusal, RefusalCause, openai_compatible};
 
 /// xAI's OpenAI-compatible API.
 ///
-/// It documents no headers on limits (read 2026-11-23).
+/// Its completion leaves out reasoning, which only the total has; its limits count prompt, completion,
+/// reasoning and cached tokens. It documents no headers on limits (read 2026-11-23).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Xai;
 

@@ -15,14 +15,18 @@ pub enum Charge {
 }
 
 impl Charge {
-    /// What the documentation of a provider promises, by its lower-case name.
+    /// What is known of a provider, by its lower-case name. Where nothing is, nothing comes back.
     ///
-    /// Anthropic: "counting only the actual tokens generated" (rate limits page, 2026-10-04). OpenAI
-    /// documents what a request reserves and not whether any of it is given back; no other provider
-    /// has a row in the catalogue.
+    /// - Anthropic: "counting only the actual tokens generated" (rate limits page, 2026-10-04).
+    /// - Bedrock: what a request reserved and did not use is released at its end (quotas page, read
+    ///   2026-11-23).
+    /// - Mistral: the actual total is debited, whatever `max_tokens` was (measured 2026-08-18).
+    ///
+    /// OpenAI documents what a request reserves, and not whether any of it is given back; Azure, that
+    /// nothing is within the minute.
     pub(crate) fn documented_for(provider: &str) -> Self {
         match provider {
-            "anthropic" => Self::Actual,
+            "anthropic" | "bedrock" | "mistral" => Self::Actual,
             _ => Self::Reserved,
         }
     }

@@ -2,7 +2,7 @@
 
 /// The largest number taken for a count. No window of any provider holds as many tokens, and sums
 /// of such numbers stay far from overflow.
-const MAX_COUNT: u64 = 1_000_000_000_000;
+pub(crate) const MAX_COUNT: u64 = 1_000_000_000_000;
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,6 +13,10 @@ use super::{Usage, UsagePath};
 /// What a [`UsageReader`] made of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation for each answer"
+)]
 pub enum Reading {
     /// The final counts.
     Usage(Usage),

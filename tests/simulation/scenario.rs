@@ -168,7 +168,8 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 impl Server {
     fn provider(&self) -> &'static str {
         match self.twin {
-            None | Some(Twin::OpenAi) => "openai",
+            None => "openai-compatible",
+            Some(Twin::OpenAi) => "openai",
             Some(Twin::Azure) => "azure",
             Some(Twin::Anthropic) => "anthropic",
             Some(Twin::Gemini) => "gemini",

@@ -32,7 +32,7 @@ pub(crate) fn tier(limits: impl IntoIterator<Item = Limit>) -> Tier {
 }
 
 pub(crate) fn tier_charging(charge: Charge, limits: impl IntoIterator<Item = Limit>) -> Tier {
-    Tier::builder("openai", "test-model")
+    Tier::builder("openai-compatible", "test-model")
         .limits(limits)
         .charge(charge)
         .build()
