@@ -12,7 +12,7 @@ use sync_wrapper::SyncWrapper;
 use crate::provider::Counting;
 use crate::schedule::Settlement;
 use crate::tracker::{Permit, UsageOutcome};
-use crate::usage::{Reading, Usage, UsageReader};
+use crate::usage::{Reading, UsageReader};
 
 pin_project! {
     /// A response body that is read for its usage on its way to the caller.
@@ -69,13 +69,11 @@ impl<B: Body> ResponseBody<B> {
         inner: B,
         permit: Permit,
         reader: UsageReader,
-        told: Usage,
         counting: Counting,
     ) -> Self {
         let mut meter = Box::new(BodyMeter {
             permit: Some(permit),
             reader,
-            told,
             counting,
         });
         if inner.is_end_stream() {
@@ -232,8 +230,6 @@ struct BodyMeter {
     /// `None` once settled.
     permit: Option<Permit>,
     reader: UsageReader,
-    /// What the head told. What the body says goes before it.
-    told: Usage,
     counting: Counting,
 }
 
@@ -254,15 +250,10 @@ impl BodyMeter {
             return;
         };
         let reserved = permit.reserved();
-        let charge = |usage: &Usage| Some(self.counting.charged(usage, &reserved));
         let (charged, outcome) = match self.reader.finish() {
-            Reading::Usage(read) => {
-                let mut usage = self.told;
-                usage.update(&read);
-                (charge(&usage), UsageOutcome::Read)
-            }
-            Reading::Missing if self.told.output_tokens.is_some() => {
-                (charge(&self.told), UsageOutcome::Read)
+            Reading::Usage(usage) => {
+                let charged = self.counting.charged(&usage, &reserved);
+                (Some(charged), UsageOutcome::Read)
             }
             Reading::Missing => (None, UsageOutcome::Missing),
             Reading::Unreadable(_) => (None, UsageOutcome::Unreadable),

@@ -148,9 +148,10 @@ impl Limiter {
             permit.settle(reserved);
             return response.map(ResponseBody::unmetered);
         }
-        let reader = UsageReader::new(answer.usage_paths, response.headers());
-        let told = UsageHeader::read(answer.provider.usage_headers(), response.headers());
-        response.map(|body| ResponseBody::metered(body, permit, reader, told, answer.counting))
+        let headers = response.headers();
+        let told = UsageHeader::read(answer.provider.usage_headers(), headers);
+        let reader = UsageReader::new(answer.usage_paths, headers).beginning_with(told);
+        response.map(|body| ResponseBody::metered(body, permit, reader, answer.counting))
     }
 }
 

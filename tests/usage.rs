@@ -786,9 +786,9 @@ fn a_gap_in_a_stream_needs_final_counts_after_it() {
 
 #[test]
 fn memory_does_not_grow_with_the_body() {
-    // Nothing in a reader is on the heap, so its size is all the memory it has.
+    // Nothing in a reader of a plain body is on the heap, so its size is all the memory it has.
     assert!(
-        size_of::<UsageReader>() <= 768,
+        size_of::<UsageReader>() <= 1_024,
         "{}",
         size_of::<UsageReader>()
     );

@@ -60,7 +60,7 @@ pub enum Unreadable {
 pub struct UsageReader {
     format: Format,
     /// What the response's head told of the usage.
-    told: Option<Usage>,
+    told: Usage,
     has_gap: bool,
 }
 
@@ -94,7 +94,7 @@ impl UsageReader {
     fn of(format: Format) -> Self {
         Self {
             format,
-            told: None,
+            told: Usage::default(),
             has_gap: false,
         }
     }
@@ -108,7 +108,7 @@ impl UsageReader {
     /// body need not say anything if input and output are told.
     #[must_use]
     pub fn beginning_with(mut self, told: Usage) -> Self {
-        self.told = Some(told);
+        self.told = told;
         self
     }
 
@@ -168,17 +168,15 @@ impl UsageReader {
     /// `continuous_usage_stats`). Those cannot be told apart, so of a stream that is known to have
     /// been cut, a usage is only what was used *at least*.
     pub fn finish(&self) -> Reading {
-        let read = self.finish_body();
-        match (read, self.told) {
-            (Reading::Usage(usage), Some(mut told)) => {
-                told.update(&usage);
-                Reading::Usage(told)
+        let told = self.told;
+        match self.finish_body() {
+            Reading::Usage(usage) => {
+                let mut all = told;
+                all.update(&usage);
+                Reading::Usage(all)
             }
-            (_, None) => read,
-            (_, Some(told)) if told.input_tokens.is_some() && told.output_tokens.is_some() => {
-                Reading::Usage(told)
-            }
-            (_, Some(_)) => read,
+            _ if told.input().is_some() && told.output().is_some() => Reading::Usage(told),
+            nothing => nothing,
         }
     }
 
