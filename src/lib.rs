@@ -98,6 +98,9 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `catalogue-file` | [`tier::catalogue`]s of your own are read from TOML |
+//! | `decompression` | usage is read from responses in gzip, deflate, br and zstd, of a decoded copy |
+//! | `event-stream` | usage is read from the event streams of AWS Bedrock |
 //! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |

@@ -31,6 +31,7 @@ mod text;
 mod zone;
 
 pub use self::builder::TierBuilder;
+use self::catalogue::Catalogue;
 pub use self::charge::Charge;
 pub use self::error::TierError;
 pub use self::limit::{Limit, LimitAmount, Margin};
@@ -60,7 +61,7 @@ pub use self::zone::Zone;
 /// # Serialized form (feature `serde`)
 ///
 /// A map of all fields. Only `provider`, `model` and `limits` are needed for reading; `pool`, `tier`,
-/// `account`, `charge` and `assumed_output_tokens` default as in [`Tier::builder`], and the same
+/// `account`, `charge`, `assumed_output_tokens` and `context_window` default as in [`Tier::builder`], and the same
 /// checks apply. An unlimited tier has to say so with an empty list, one that discovers its limits
 /// with `"discover": true` beside it, and unknown fields are
 /// refused, because a forgotten or misspelt limit would be no limit.
@@ -97,6 +98,7 @@ pub struct Tier {
     discovers: bool,
     charge: Charge,
     assumed_output_tokens: u64,
+    context_window: Option<u64>,
 }
 
 impl Tier {
@@ -148,7 +150,7 @@ impl Tier {
     /// [`TierError::UnknownProvider`], [`TierError::UnknownModel`] or [`TierError::UnknownTier`],
     /// each with what the catalogue has instead.
     pub fn lookup(provider: &str, model: &str, tier: &str) -> Result<Self, TierError> {
-        catalogue::lookup(provider, model, tier)
+        Catalogue::builtin().lookup(provider, model, tier)
     }
 
     /// A tier that takes its limits from what the provider reports: no catalogue needed.
@@ -229,6 +231,11 @@ impl Tier {
     /// generate no text.
     pub fn assumed_output_tokens(&self) -> u64 {
         self.assumed_output_tokens
+    }
+
+    /// The most tokens that a prompt may have, where it is known. Nothing is refused by it.
+    pub fn context_window(&self) -> Option<u64> {
+        self.context_window
     }
 
     /// This tier for the account with this label. An empty label stands for no account.

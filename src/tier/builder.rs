@@ -39,6 +39,7 @@ pub struct TierBuilder {
     discovers: bool,
     charge: Option<Charge>,
     assumed_output_tokens: u64,
+    context_window: Option<u64>,
 }
 
 impl TierBuilder {
@@ -53,6 +54,7 @@ impl TierBuilder {
             discovers: false,
             charge: None,
             assumed_output_tokens: Tier::DEFAULT_ASSUMED_OUTPUT_TOKENS,
+            context_window: None,
         }
     }
 
@@ -110,6 +112,12 @@ impl TierBuilder {
         self
     }
 
+    /// States the most tokens that a prompt may have; not known by default.
+    pub fn context_window(mut self, tokens: u64) -> Self {
+        self.context_window = Some(tokens);
+        self
+    }
+
     /// Checks everything and builds the tier.
     ///
     /// The provider is kept in lower case, so that `OpenAI` and `openai` share a budget.
@@ -153,6 +161,7 @@ impl TierBuilder {
             limits: self.limits,
             discovers: self.discovers,
             assumed_output_tokens: self.assumed_output_tokens,
+            context_window: self.context_window,
         };
         Ok(match self.account {
             Some(label) => tier.with_account(label),

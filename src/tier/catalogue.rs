@@ -1,157 +1,183 @@
-//! The limits that providers publish, as a table in this crate.
+//! The limits that providers publish, as a table in this crate, and tables of your own.
 //!
-//! [`Tier::lookup`](crate::Tier::lookup) reads it. Published numbers age and accounts differ, so
-//! they are defaults to override; each row says where it is from and how old it is. This is the
-//! whole table, the file `src/tier/catalogue.csv`:
+//! [`Tier::lookup`](crate::Tier::lookup) reads the built-in one. Published numbers age and accounts
+//! differ, so they are defaults to override; each row says where it is from and how old it is.
 //!
-#![doc = concat!("```text\n", include_str!("catalogue.csv"), "```")]
+//! # A table of your own (feature `catalogue-file`)
+//!
+//! A TOML file overrides rows and adds others:
+//!
+#![cfg_attr(feature = "catalogue-file", doc = "```")]
+#![cfg_attr(not(feature = "catalogue-file"), doc = "```ignore")]
+//! use proactive_rate_limit::tier::catalogue::Catalogue;
+//!
+//! let own = Catalogue::from_toml(
+//!     r#"
+//!     [[tier]]
+//!     provider = "openai"
+//!     model = "gpt-4o"
+//!     tier = "tier1"
+//!     limits = ["800 rpm", "60_000 tpm"]
+//!     source = "our console"
+//!     date = "2026-11-20"
+//!
+//!     [[tier]]
+//!     provider = "acme"
+//!     model = "large"
+//!     aliases = ["large-v2"]
+//!     limits = ["4 concurrent"]
+//!     context_window = 32_000
+//!     "#,
+//! )?;
+//! let catalogue = Catalogue::builtin().clone().overridden_by(own);
+//! let tier = catalogue.lookup("openai", "gpt-4o-2024-08-06", "tier1")?;
+//! assert_eq!(tier.limits()[0].amount(), 800);
+//! let tier = catalogue.lookup("acme", "large-v2", "custom")?;
+//! assert_eq!(tier.context_window(), Some(32_000));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The built-in table
+//!
+//! This is the whole of it, the file `src/tier/catalogue/limits.csv`:
+//!
+#![doc = concat!("```text\n", include_str!("catalogue/limits.csv"), "```")]
 
+mod builtin;
+mod compact;
+#[cfg(feature = "catalogue-file")]
+mod file;
+
+#[cfg(feature = "catalogue-file")]
+pub use self::file::CatalogueError;
 use super::near::near_matches;
-use super::snapshot::{base_model, is_date};
-use super::{Limit, Tier, TierError};
+use super::snapshot::base_model;
+use super::{Tier, TierError};
 
-const CATALOGUE: &str = include_str!("catalogue.csv");
-
-const HEADER: &str = "provider,model,tier,pool,rpm,rpd,tpm,itpm,otpm,output,source,date";
-
-const NONE: &str = "-";
-
-/// One line of the table. Scanned anew for each lookup: that takes microseconds, once per client.
-struct Row {
-    provider: &'static str,
-    model: &'static str,
-    tier: &'static str,
-    pool: Option<&'static str>,
-    limits: Vec<Limit>,
-    assumed_output_tokens: Option<u64>,
+/// Tiers by provider, model and name, each with its source and date.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    rows: Vec<CatalogueRow>,
 }
 
-impl Row {
-    /// `None` for a line that is not a row. The tests see to it that there is none such.
-    fn parse(line: &'static str) -> Option<Self> {
-        let fields: Vec<_> = line.split(',').collect();
-        let &[
-            provider,
-            model,
-            tier,
-            pool,
-            rpm,
-            rpd,
-            tpm,
-            itpm,
-            otpm,
-            output,
-            source,
-            date,
-        ] = fields.as_slice()
-        else {
-            return None;
+/// One tier of a [`Catalogue`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogueRow {
+    tier: Tier,
+    aliases: Vec<String>,
+    source: Option<String>,
+    date: Option<String>,
+}
+
+impl Catalogue {
+    /// What providers publish.
+    pub fn builtin() -> &'static Self {
+        &builtin::BUILTIN
+    }
+
+    /// This catalogue with the rows of another one: a row for the same provider, model and tier
+    /// replaces the one that is here.
+    #[must_use]
+    pub fn overridden_by(mut self, other: Self) -> Self {
+        let is_replaced = |row: &CatalogueRow| other.rows.iter().any(|new| new.is_same_as(row));
+        self.rows.retain(|row| !is_replaced(row));
+        // A new model of the other's comes first, as it does in each table.
+        let mut rows = other.rows;
+        rows.append(&mut self.rows);
+        Self { rows }
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> impl Iterator<Item = &CatalogueRow> {
+        self.rows.iter()
+    }
+
+    /// The limits of a model, as [`Tier::lookup`] finds them in the built-in table.
+    ///
+    /// Upper and lower case are the same. A dated snapshot and the alias `-latest` stand for the model
+    /// they belong to, unless they have a row of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`TierError::UnknownProvider`], [`TierError::UnknownModel`] or [`TierError::UnknownTier`],
+    /// each with what the catalogue has instead.
+    pub fn lookup(&self, provider: &str, model: &str, tier: &str) -> Result<Tier, TierError> {
+        let of_provider: Vec<_> = self
+            .rows()
+            .filter(|row| row.tier.provider().eq_ignore_ascii_case(provider))
+            .collect();
+        let Some(first) = of_provider.first() else {
+            return Err(TierError::UnknownProvider {
+                name: provider.to_owned(),
+                known: distinct(self.rows().map(|row| row.tier.provider())),
+            });
         };
-        if source.is_empty() || source == NONE || !is_date(date) {
-            return None;
+        let provider = first.tier.provider();
+
+        let named = |model: &str| -> Vec<&CatalogueRow> {
+            let rows = of_provider.iter().copied();
+            rows.filter(|row| row.is_for(model)).collect()
+        };
+        let mut of_model = named(model);
+        if of_model.is_empty() {
+            of_model = named(base_model(model));
         }
-        let limits = [
-            optional(rpm)?.map(|amount| Limit::requests(amount).per_minute()),
-            optional(rpd)?.map(|amount| Limit::requests(amount).per_day()),
-            optional(tpm)?.map(|amount| Limit::tokens(amount).per_minute()),
-            optional(itpm)?.map(|amount| Limit::input_tokens(amount).per_minute()),
-            optional(otpm)?.map(|amount| Limit::output_tokens(amount).per_minute()),
-        ];
-        Some(Self {
-            provider,
-            model,
-            tier,
-            pool: Some(pool).filter(|pool| *pool != NONE),
-            limits: limits.into_iter().flatten().collect(),
-            assumed_output_tokens: optional(output)?,
-        })
-    }
+        let Some(first) = of_model.first() else {
+            let known = distinct(of_provider.iter().map(|row| row.tier.model()));
+            return Err(TierError::UnknownModel {
+                provider: provider.to_owned(),
+                model: model.to_owned(),
+                near: near_matches(base_model(model), &known),
+            });
+        };
 
-    fn to_tier(&self) -> Result<Tier, TierError> {
-        Tier::builder(self.provider, self.model)
-            .pool(self.pool.unwrap_or(self.model))
-            .tier(self.tier)
-            .limits(self.limits.iter().copied())
-            .assumed_output_tokens(
-                self.assumed_output_tokens
-                    .unwrap_or(Tier::DEFAULT_ASSUMED_OUTPUT_TOKENS),
-            )
-            .build()
+        let found = of_model
+            .iter()
+            .find(|row| row.tier.name().eq_ignore_ascii_case(tier));
+        match found {
+            Some(row) => Ok(row.tier.clone()),
+            None => Err(TierError::UnknownTier {
+                provider: provider.to_owned(),
+                model: first.tier.model().to_owned(),
+                tier: tier.to_owned(),
+                known: distinct(of_model.iter().map(|row| row.tier.name())),
+            }),
+        }
     }
 }
 
-/// `Some(None)` where the field says that there is no number, `None` where it says nothing sensible.
-fn optional(field: &str) -> Option<Option<u64>> {
-    match field {
-        NONE => Some(None),
-        number => number.parse().ok().map(Some),
+impl CatalogueRow {
+    /// The tier.
+    pub fn tier(&self) -> &Tier {
+        &self.tier
     }
-}
 
-fn lines() -> impl Iterator<Item = &'static str> {
-    CATALOGUE
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#') && *line != HEADER)
-}
-
-fn rows() -> impl Iterator<Item = Row> {
-    lines().filter_map(Row::parse)
-}
-
-/// Every tier there is.
-#[cfg(test)]
-pub(super) fn tiers() -> impl Iterator<Item = Result<Tier, TierError>> {
-    rows().map(|row| row.to_tier())
-}
-
-pub(super) fn lookup(provider: &str, model: &str, tier: &str) -> Result<Tier, TierError> {
-    let rows: Vec<_> = rows().collect();
-
-    let of_provider = named(&rows, |row| row.provider, provider);
-    let Some(provider) = of_provider.first().map(|row| row.provider) else {
-        return Err(TierError::UnknownProvider {
-            name: provider.to_owned(),
-            known: distinct(rows.iter().map(|row| row.provider)),
-        });
-    };
-
-    let mut of_model = named(of_provider.iter().copied(), |row| row.model, model);
-    if of_model.is_empty() {
-        of_model = named(
-            of_provider.iter().copied(),
-            |row| row.model,
-            base_model(model),
-        );
+    /// Other names of its model.
+    pub fn aliases(&self) -> &[String] {
+        &self.aliases
     }
-    let Some(model) = of_model.first().map(|row| row.model) else {
-        let known = distinct(of_provider.iter().map(|row| row.model));
-        return Err(TierError::UnknownModel {
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            near: near_matches(base_model(model), &known),
-        });
-    };
 
-    match named(of_model.iter().copied(), |row| row.tier, tier).first() {
-        Some(row) => row.to_tier(),
-        None => Err(TierError::UnknownTier {
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            tier: tier.to_owned(),
-            known: distinct(of_model.iter().map(|row| row.tier)),
-        }),
+    /// Where its numbers are from. Every built-in row says so.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
     }
-}
 
-/// The rows that have `wanted` in one column, in upper or lower case.
-fn named<'a>(
-    rows: impl IntoIterator<Item = &'a Row>,
-    column: impl Fn(&Row) -> &'static str,
-    wanted: &str,
-) -> Vec<&'a Row> {
-    rows.into_iter()
-        .filter(|row| column(row).eq_ignore_ascii_case(wanted))
-        .collect()
+    /// How old its numbers are: a day, a month or a year. Every built-in row says so.
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
+    }
+
+    fn is_for(&self, model: &str) -> bool {
+        let is_it = |name: &str| name.eq_ignore_ascii_case(model);
+        is_it(self.tier.model()) || self.aliases.iter().any(|alias| is_it(alias))
+    }
+
+    fn is_same_as(&self, other: &Self) -> bool {
+        let (tier, other) = (&self.tier, &other.tier);
+        tier.provider() == other.provider()
+            && tier.model().eq_ignore_ascii_case(other.model())
+            && tier.name().eq_ignore_ascii_case(other.name())
+    }
 }
 
 /// The names in the order of their first row.
@@ -163,79 +189,4 @@ fn distinct<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         }
     }
     distinct
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::{HashMap, HashSet};
-
-    use super::*;
-
-    #[test]
-    fn the_header_names_the_columns() {
-        let header = CATALOGUE.lines().find(|line| !line.starts_with('#'));
-        assert_eq!(header, Some(HEADER));
-    }
-
-    #[test]
-    fn every_row_is_a_dated_tier_with_limits() {
-        for line in lines() {
-            let row = Row::parse(line).unwrap_or_else(|| panic!("malformed: {line}"));
-            let tier = row
-                .to_tier()
-                .unwrap_or_else(|error| panic!("{error}: {line}"));
-            assert!(!tier.limits().is_empty(), "{line}");
-        }
-    }
-
-    #[test]
-    fn names_are_in_the_case_they_are_compared_in() {
-        for tier in tiers() {
-            let text = tier.unwrap().to_string();
-            assert_eq!(text, text.to_lowercase());
-        }
-    }
-
-    #[test]
-    fn no_row_is_there_twice() {
-        let mut seen = HashSet::new();
-        for row in rows() {
-            let key = (row.provider, row.model, row.tier);
-            assert!(seen.insert(key), "{key:?}");
-        }
-    }
-
-    #[test]
-    fn models_that_share_a_pool_agree_on_its_limits() {
-        let mut pools = HashMap::new();
-        for tier in tiers() {
-            let tier = tier.unwrap();
-            let key = (
-                tier.provider().to_owned(),
-                tier.pool().to_owned(),
-                tier.name().to_owned(),
-            );
-            let limits = pools.entry(key).or_insert_with(|| tier.limits().to_vec());
-            assert_eq!(limits, tier.limits(), "{tier}");
-        }
-    }
-
-    #[test]
-    fn malformed_rows_are_no_rows() {
-        let good = "p,m,t,-,1,-,-,-,-,-,page,2026-10";
-        assert!(Row::parse(good).is_some());
-        for bad in [
-            "",
-            "p,m,t",
-            "p,m,t,-,1,-,-,-,-,-,page,2026-10,more",
-            "p,m,t,-,many,-,-,-,-,-,page,2026-10",
-            "p,m,t,-,,-,-,-,-,-,page,2026-10",
-            "p,m,t,-,-1,-,-,-,-,-,page,2026-10",
-            "p,m,t,-,1,-,-,-,-,-,,2026-10",
-            "p,m,t,-,1,-,-,-,-,-,page,-",
-            "p,m,t,-,1,-,-,-,-,-,page,lately",
-        ] {
-            assert!(Row::parse(bad).is_none(), "{bad}");
-        }
-    }
 }

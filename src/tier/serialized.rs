@@ -16,6 +16,8 @@ pub(super) struct SerializedTier {
     discover: bool,
     charge: Option<Charge>,
     assumed_output_tokens: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    context_window: Option<u64>,
 }
 
 impl From<Tier> for SerializedTier {
@@ -30,6 +32,7 @@ impl From<Tier> for SerializedTier {
             discover: tier.discovers,
             charge: Some(tier.charge),
             assumed_output_tokens: Some(tier.assumed_output_tokens),
+            context_window: tier.context_window,
         }
     }
 }
@@ -57,6 +60,9 @@ impl TryFrom<SerializedTier> for Tier {
         }
         if let Some(tokens) = serialized.assumed_output_tokens {
             builder = builder.assumed_output_tokens(tokens);
+        }
+        if let Some(tokens) = serialized.context_window {
+            builder = builder.context_window(tokens);
         }
         builder.build()
     }

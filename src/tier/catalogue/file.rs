@@ -1,0 +1,169 @@
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Catalogue, CatalogueRow, compact};
+use crate::tier::snapshot::is_date;
+use crate::tier::{Charge, Tier, TierError};
+
+/// Why a file is no [`Catalogue`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CatalogueError {
+    /// It is not TOML, or has other fields than a catalogue has. The message shows the line.
+    Syntax {
+        /// What is wrong, and where.
+        message: String,
+    },
+    /// A limit is not of the form `500 rpm`.
+    Limit {
+        /// Which tier, as `provider/model@tier`.
+        tier: String,
+        /// What stands there.
+        limit: String,
+    },
+    /// A date is not of the form `2026`, `2026-11` or `2026-11-20`.
+    Date {
+        /// Which tier, as `provider/model@tier`.
+        tier: String,
+        /// What stands there.
+        date: String,
+    },
+    /// A row is no tier.
+    Tier {
+        /// Which tier, as `provider/model@tier`.
+        tier: String,
+        /// What is wrong with it.
+        error: TierError,
+    },
+    /// Two rows are for the same provider, model and tier.
+    Duplicate {
+        /// Which tier, as `provider/model@tier`.
+        tier: String,
+    },
+}
+
+impl fmt::Display for CatalogueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax { message } => write!(f, "not a catalogue: {}", message.trim_end()),
+            Self::Limit { tier, limit } => write!(
+                f,
+                "{tier}: {limit:?} is no limit; write for example \"500 rpm\", \"200_000 tpm\", \
+                 \"1000 rpd-utc\" or \"4 concurrent\""
+            ),
+            Self::Date { tier, date } => write!(
+                f,
+                "{tier}: {date:?} is no date; write for example \"2026-11-20\" or \"2026-11\""
+            ),
+            Self::Tier { tier, error } => write!(f, "{tier}: {error}"),
+            Self::Duplicate { tier } => write!(f, "{tier}: there are two rows for it"),
+        }
+    }
+}
+
+impl std::error::Error for CatalogueError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Tier { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    tier: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    provider: String,
+    model: String,
+    #[serde(default)]
+    aliases: Vec<String>,
+    tier: Option<String>,
+    pool: Option<String>,
+    limits: Vec<String>,
+    charge: Option<Charge>,
+    assumed_output_tokens: Option<u64>,
+    context_window: Option<u64>,
+    source: Option<String>,
+    date: Option<String>,
+}
+
+impl Catalogue {
+    /// Reads the TOML of a file of your own. See the [module](super) for one.
+    ///
+    /// Each `[[tier]]` needs `provider`, `model` and `limits`, a list of texts like `"500 rpm"` in the
+    /// units of the built-in table; an empty list is no limit at all. It may have `tier` (`custom` by
+    /// default), `aliases`, `pool`, `charge` (`"actual"` or `"reserved"`), `assumed_output_tokens`,
+    /// `context_window`, `source` and `date`.
+    ///
+    /// # Errors
+    ///
+    /// A [`CatalogueError`] that names the line or the tier. Unknown fields are errors, for a misspelt
+    /// limit would be none.
+    pub fn from_toml(text: &str) -> Result<Self, CatalogueError> {
+        let file: File = toml::from_str(text).map_err(|error| CatalogueError::Syntax {
+            message: error.to_string(),
+        })?;
+        let mut catalogue = Self::default();
+        for row in file.tier {
+            let row = row.read()?;
+            if catalogue.rows().any(|other| other.is_same_as(&row)) {
+                return Err(CatalogueError::Duplicate {
+                    tier: row.tier.to_string(),
+                });
+            }
+            catalogue.rows.push(row);
+        }
+        Ok(catalogue)
+    }
+}
+
+impl Row {
+    fn read(self) -> Result<CatalogueRow, CatalogueError> {
+        let name = self.tier.as_deref().unwrap_or("custom");
+        let named = || format!("{}/{}@{name}", self.provider, self.model);
+        let mut builder = Tier::builder(self.provider.as_str(), self.model.as_str()).tier(name);
+        for limit in &self.limits {
+            builder =
+                builder.limit(compact::limit(limit).ok_or_else(|| CatalogueError::Limit {
+                    tier: named(),
+                    limit: limit.clone(),
+                })?);
+        }
+        if let Some(date) = self.date.as_deref().filter(|date| !is_date(date)) {
+            return Err(CatalogueError::Date {
+                tier: named(),
+                date: date.to_owned(),
+            });
+        }
+        if let Some(pool) = &self.pool {
+            builder = builder.pool(pool.as_str());
+        }
+        if let Some(charge) = self.charge {
+            builder = builder.charge(charge);
+        }
+        if let Some(tokens) = self.assumed_output_tokens {
+            builder = builder.assumed_output_tokens(tokens);
+        }
+        if let Some(tokens) = self.context_window {
+            builder = builder.context_window(tokens);
+        }
+        let tier = builder.build().map_err(|error| CatalogueError::Tier {
+            tier: named(),
+            error,
+        })?;
+        Ok(CatalogueRow {
+            tier,
+            aliases: self.aliases,
+            source: self.source,
+            date: self.date,
+        })
+    }
+}
