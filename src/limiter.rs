@@ -88,7 +88,7 @@ impl Limiter {
         let answer = Answer {
             provider,
             usage_paths: provider.usage_paths_of(request.uri().path()),
-            counting: provider.counting(Some(model)),
+            counting: provider.counting(Some(model), self.charge),
             is_metered: facts.endpoint != Endpoint::Lookup,
         };
         Price {

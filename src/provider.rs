@@ -187,16 +187,16 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// characters has to be known to. It fills every component, whatever the provider counts: a
     /// component without a limit on it does no harm.
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
-        let _ = charge;
-        self.counting(request.model.as_deref())
+        self.counting(request.model.as_deref(), charge)
             .reserved(request.cost(Charge::Actual))
     }
 
-    /// What the provider's limits count of what a request to `model` used, when they count that.
+    /// What the provider's limits count of a request to `model`, of what it used or of what it
+    /// reserved.
     ///
     /// The default counts every token once.
-    fn counting(&self, model: Option<&str>) -> Counting {
-        let _ = model;
+    fn counting(&self, model: Option<&str>, charge: Charge) -> Counting {
+        let _ = (model, charge);
         Counting::ALL
     }
 

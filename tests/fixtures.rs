@@ -29,7 +29,7 @@ use proactive_rate_limit::provider::{
 };
 use proactive_rate_limit::schedule::ReportedLimit;
 use proactive_rate_limit::usage::{Reading, Usage, UsageReader};
-use proactive_rate_limit::{Cost, Meter};
+use proactive_rate_limit::{Charge, Cost, Meter};
 
 use self::fixture::{Expected, Fixture, Request, Response};
 
@@ -182,9 +182,9 @@ fn what_is_cut_off_says_no_more_than_the_whole() {
 fn what_is_reserved_covers_what_is_counted() {
     for dialect in provider::all() {
         for model in [None, Some("anthropic.claude-sonnet-5-5-v1:0"), Some("m")] {
-            let counting = dialect.counting(model);
+            let counting = dialect.counting(model, Charge::Actual);
             let facts = facts_of(model, 300);
-            let charge = proactive_rate_limit::Charge::Actual;
+            let charge = Charge::Actual;
             let reserved = dialect.price(&facts, charge);
             let used = Usage::default()
                 .with(proactive_rate_limit::usage::UsageField::Input, PROMPT)
@@ -264,10 +264,10 @@ fn settlement(dialect: &dyn Provider, fixture: &Fixture) -> (Counting, Cost) {
     match &fixture.request {
         Some(request) => {
             let facts = facts(dialect, request);
-            let counting = dialect.counting(facts.model.as_deref());
+            let counting = dialect.counting(facts.model.as_deref(), Charge::Actual);
             (counting, price(dialect, &facts))
         }
-        None => (dialect.counting(None), Cost::request()),
+        None => (dialect.counting(None, Charge::Actual), Cost::request()),
     }
 }
 

@@ -164,7 +164,7 @@ async fn tokens_for_ten_minutes(charge: Charge, stream: bool) {
             "{charge:?}, seed {seed}: worst {}, {share:.4} of 399,998 per minute",
             report.tokens.worst_window
         );
-        // Characters of the whole body are reserved, and nothing comes back (0.9165 measured).
+        // Characters of the whole body are reserved, and the server counts those of the prompt.
         let least = match charge {
             Charge::Actual => 0.98,
             Charge::Reserved => 0.9,

@@ -6,7 +6,7 @@ use super::duration::MINUTE;
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::{Counting, Feedback, LimitHeaders, Provider, Refusal, RefusalCause};
-use crate::tier::Meter;
+use crate::tier::{Charge, Meter};
 use crate::usage::{UsageField, UsagePath};
 
 /// Anthropic's Messages API.
@@ -135,7 +135,7 @@ impl Provider for Anthropic {
         &USAGE
     }
 
-    fn counting(&self, model: Option<&str>) -> Counting {
+    fn counting(&self, model: Option<&str>, _charge: Charge) -> Counting {
         match model {
             Some(model) if COUNT_CACHE.iter().any(|name| model.contains(name)) => Counting::ALL,
             _ => Counting::ALL.without_cached_input(),

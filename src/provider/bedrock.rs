@@ -4,6 +4,7 @@ use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::usage_header::UsageHeader;
 use super::{Counting, Provider, Refusal, RefusalCause, openai_compatible};
+use crate::tier::Charge;
 use crate::usage::{UsageField, UsagePath};
 
 /// AWS Bedrock: `InvokeModel` and `Converse` with their streams, and its OpenAI and Anthropic
@@ -188,7 +189,7 @@ impl Provider for Bedrock {
         "bedrock"
     }
 
-    fn counting(&self, model: Option<&str>) -> Counting {
+    fn counting(&self, model: Option<&str>, _charge: Charge) -> Counting {
         let weight = match model {
             Some(model) if burns_down_evenly(model) => 1,
             _ => BURNDOWN,

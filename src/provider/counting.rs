@@ -25,6 +25,7 @@ use crate::usage::Usage;
 pub struct Counting {
     cached_input: bool,
     output_weight: u64,
+    larger_part: bool,
 }
 
 impl Counting {
@@ -32,6 +33,7 @@ impl Counting {
     pub const ALL: Self = Self {
         cached_input: true,
         output_weight: 1,
+        larger_part: false,
     };
 
     /// The same, except that tokens which were read from a cache do not count.
@@ -48,16 +50,28 @@ impl Counting {
         self
     }
 
+    /// The same, except that a limit on tokens counts input or output, whichever is more, in place of
+    /// their sum.
+    #[must_use]
+    pub const fn of_the_larger_part(mut self) -> Self {
+        self.larger_part = true;
+        self
+    }
+
     /// The cost of a request by plain tokens, in the units that the limits count.
     ///
     /// What may come from a cache stays: that is known only afterwards.
     pub fn reserved(&self, plain: Cost) -> Cost {
         let output = self.weighed(plain.output_tokens);
-        Cost {
-            output_tokens: output,
-            tokens: plain
+        let tokens = match self.larger_part {
+            true => plain.input_tokens.max(output),
+            false => plain
                 .tokens
                 .saturating_add(output.saturating_sub(plain.output_tokens)),
+        };
+        Cost {
+            output_tokens: output,
+            tokens,
             ..plain
         }
     }
@@ -78,6 +92,7 @@ impl Counting {
         };
         let sum = input.saturating_add(output);
         let tokens = match (usage.input(), usage.total()) {
+            _ if self.larger_part => input.max(output),
             // The input is what was reserved for it, so the total alone is exact.
             (None, Some(total)) if self.output_weight == 1 => total,
             _ => sum,
@@ -132,6 +147,18 @@ mod tests {
         assert_eq!(cost.requests, 1);
         assert!(cost.tokens <= cost.input_tokens + cost.output_tokens);
         (cost.input_tokens, cost.output_tokens, cost.tokens)
+    }
+
+    #[test]
+    fn the_larger_part_counts_alone() {
+        let larger = Counting::ALL.of_the_larger_part();
+        assert_eq!(larger.reserved(RESERVED).tokens, 400);
+        assert_eq!(
+            charged(larger, &[(Input, 120), (Output, 45), (Total, 165)]),
+            (120, 45, 120)
+        );
+        assert_eq!(charged(larger, &[(Output, 450)]), (100, 450, 450));
+        assert_eq!(charged(larger, &[]), (100, 400, 400));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::duration::{DAY, MINUTE};
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::{Counting, Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
-use crate::tier::Meter;
+use crate::tier::{Charge, Meter};
 
 /// Groq's OpenAI-compatible API.
 ///
@@ -42,7 +42,7 @@ impl Provider for Groq {
         "groq"
     }
 
-    fn counting(&self, _model: Option<&str>) -> Counting {
+    fn counting(&self, _model: Option<&str>, _charge: Charge) -> Counting {
         Counting::ALL.without_cached_input()
     }
 

@@ -1,4 +1,4 @@
-use super::{Provider, RequestFacts};
+use super::{Counting, Provider, RequestFacts};
 use crate::schedule::Cost;
 use crate::tier::Charge;
 
@@ -20,10 +20,14 @@ impl Provider for OpenAi {
     }
 
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
-        let sum = request.cost(charge);
+        self.counting(request.model.as_deref(), charge)
+            .reserved(request.cost(charge))
+    }
+
+    fn counting(&self, _model: Option<&str>, charge: Charge) -> Counting {
         match charge {
-            Charge::Actual => sum,
-            Charge::Reserved => sum.with_tokens(sum.input_tokens.max(sum.output_tokens)),
+            Charge::Actual => Counting::ALL,
+            Charge::Reserved => Counting::ALL.of_the_larger_part(),
         }
     }
 }

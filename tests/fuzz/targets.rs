@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use proactive_rate_limit::Cost;
 use proactive_rate_limit::provider::{self, Feedback, Provider, Refusal, RefusalCause};
 use proactive_rate_limit::usage::{Reading, Unreadable, Usage, UsageReader};
+use proactive_rate_limit::{Charge, Cost};
 
 /// The longest duration that is plausible.
 const LONGEST: Duration = Duration::from_secs(31 * 24 * 60 * 60);
@@ -186,7 +186,9 @@ fn assert_counts_are_plausible(provider: &dyn Provider, reading: Reading) {
         .with_input_tokens(100)
         .with_output_tokens(400)
         .with_tokens(500);
-    let charged = provider.counting(None).charged(&usage, &reserved);
+    let charged = provider
+        .counting(None, Charge::Actual)
+        .charged(&usage, &reserved);
     assert_eq!(charged.requests, 1);
     assert!(charged.input_tokens <= 2 * MAX_COUNT);
     assert!(charged.tokens <= 4 * MAX_COUNT);
