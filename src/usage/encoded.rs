@@ -12,6 +12,7 @@ pub(super) struct Encoded {
 }
 
 /// Decoders push what they decode into the reader of it, so that nothing is kept but their windows.
+#[expect(clippy::large_enum_variant, reason = "it is boxed as a whole")]
 enum Decoder {
     Gzip(flate2::write::MultiGzDecoder<Onward>),
     Deflate(flate2::write::ZlibDecoder<Onward>),

@@ -3,7 +3,9 @@ use std::time::Duration;
 use crate::tier::{Limit, Zone};
 
 /// What a row writes after an amount, and the limit it means.
-const UNITS: [(&str, fn(u64) -> Limit); 13] = [
+type Unit = (&'static str, fn(u64) -> Limit);
+
+const UNITS: [Unit; 13] = [
     ("rps", |amount| Limit::requests(amount).per_second()),
     ("rp10s", |amount| {
         Limit::requests(amount).per(Duration::from_secs(10))

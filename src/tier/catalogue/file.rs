@@ -34,7 +34,7 @@ pub enum CatalogueError {
         /// Which tier, as `provider/model@tier`.
         tier: String,
         /// What is wrong with it.
-        error: TierError,
+        error: Box<TierError>,
     },
     /// Two rows are for the same provider, model and tier.
     Duplicate {
@@ -65,7 +65,7 @@ impl fmt::Display for CatalogueError {
 impl std::error::Error for CatalogueError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Tier { error, .. } => Some(error),
+            Self::Tier { error, .. } => Some(&**error),
             _ => None,
         }
     }
@@ -157,7 +157,7 @@ impl Row {
         }
         let tier = builder.build().map_err(|error| CatalogueError::Tier {
             tier: named(),
-            error,
+            error: Box::new(error),
         })?;
         Ok(CatalogueRow {
             tier,
