@@ -9,8 +9,9 @@ pub enum OutputReserve {
     ///
     /// Answers to requests whose caps are of the same order of magnitude are taken for independent
     /// and alike. If they are, the probability that a request is admitted whose answer, with the
-    /// others then in flight, takes more than is reserved is at most `risk`. Until some hundred have
-    /// ended, and for a handful in flight, this is no less than their caps. Answers that all at once
+    /// others then in flight, takes more than is reserved is at most `risk` for each such order of
+    /// magnitude. Until some hundred have ended, and all that were sent before them, and for a handful in
+    /// flight, this is no less than their caps. Answers that all at once
     /// get longer than any before break the rule until the first of them have ended: where that is to
     /// be expected and must not cost a refusal, reserve the [`Caps`](Self::Caps).
     Pooled {

@@ -80,7 +80,7 @@ impl Outputs {
         let measured = charged.filter(|charged| *charged != reserved);
         let taken = measured.map(|charged| {
             // The rest of its tokens may have been more than was reserved for that.
-            let certain = reserved.tokens - cap;
+            let certain = reserved.tokens.saturating_sub(cap);
             let beyond = charged.tokens.saturating_sub(certain);
             charged.output_tokens.max(beyond)
         });
