@@ -287,6 +287,21 @@ fn corrupt_encodings_are_malformed() {
     }
 }
 
+/// Megabytes that become gigabytes are given up before they hold up whoever reads them.
+#[test]
+fn what_comes_out_is_bounded() {
+    let nothing = vec![b' '; 1 << 20];
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut reader = encoded_reader(JSON, "gzip");
+    for _ in 0..=256 {
+        encoder.write_all(&nothing).unwrap();
+        reader.feed(encoder.get_ref());
+        encoder.get_mut().clear();
+    }
+    reader.feed(&encoder.finish().unwrap());
+    assert_eq!(reader.finish(), Reading::Unreadable(Unreadable::Malformed));
+}
+
 /// A frame may ask for a window of gigabytes.
 #[test]
 fn a_zstd_window_is_bounded() {

@@ -25,12 +25,24 @@ const LARGEST_ZSTD_WINDOW: u32 = 23;
 
 const BROTLI_BUFFER: usize = 4096;
 
+/// Bytes that may come out of a body. A few that are made for it become so many that reading them
+/// would hold up everything else.
+const MOST_DECODED: u64 = 256 * 1024 * 1024;
+
 /// Hands decoded bytes to their reader.
-struct Onward(UsageReader);
+struct Onward {
+    reader: UsageReader,
+    /// Bytes that may still come.
+    left: u64,
+}
 
 impl Write for Onward {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.feed(bytes);
+        self.left = self
+            .left
+            .checked_sub(bytes.len() as u64)
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        self.reader.feed(bytes);
         Ok(bytes.len())
     }
 
@@ -49,10 +61,13 @@ impl Encoded {
         // The last one applied is the outermost.
         let mut inner = Err(plain);
         for coding in codings {
-            let onward = Onward(match inner {
-                Ok(encoded) => UsageReader::of_encoded(encoded),
-                Err(plain) => plain,
-            });
+            let onward = Onward {
+                reader: match inner {
+                    Ok(encoded) => UsageReader::of_encoded(encoded),
+                    Err(plain) => plain,
+                },
+                left: MOST_DECODED,
+            };
             inner = Ok(Self {
                 decoder: Box::new(Decoder::of(coding, onward)?),
                 is_corrupt: false,
@@ -109,13 +124,13 @@ impl Decoder {
     }
 
     fn inner(&self) -> &UsageReader {
-        let Onward(inner) = match self {
+        let onward = match self {
             Self::Gzip(decoder) => decoder.get_ref(),
             Self::Deflate(decoder) => decoder.get_ref(),
             Self::Brotli(decoder) => decoder.get_ref(),
             Self::Zstd(decoder) => decoder.get_ref(),
         };
-        inner
+        &onward.reader
     }
 }
 

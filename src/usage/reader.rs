@@ -54,8 +54,8 @@ pub enum Unreadable {
 ///   providers that send blank lines to keep a connection alive.
 ///
 /// Of several documents the last count holds. A body with a `Content-Encoding` of `gzip`, `deflate`,
-/// `br` or `zstd`, or several of them, is read decoded (feature `decompression`). See the
-/// [module](super) for an example.
+/// `br` or `zstd`, or several of them, is read decoded (feature `decompression`), unless more than
+/// 256 MiB come out. See the [module](super) for an example.
 #[derive(Debug)]
 pub struct UsageReader {
     format: Format,
