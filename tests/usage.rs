@@ -746,6 +746,7 @@ fn a_body_in_an_unknown_coding_is_left_alone() {
         ("compress", true),
         ("aes128gcm, identity", true),
         ("gzip, unknown", true),
+        ("br, br, br, br, br", true),
         ("identity", false),
         ("Identity", false),
     ] {

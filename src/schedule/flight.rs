@@ -41,8 +41,9 @@ enum Sent {
     Ended(u64, Option<u64>),
 }
 
-/// More are not remembered, however long the oldest takes.
-const MOST_SENT: usize = 1024;
+/// More are not remembered, however long the oldest takes: some 256 KiB. With as many in flight at once,
+/// every one is taken at its cap.
+const MOST_SENT: usize = 8192;
 
 impl Flight {
     /// Nothing in flight, to be bounded with the probability 1 - ε, of which `certainty` is ln 1/ε.
@@ -63,6 +64,7 @@ impl Flight {
     pub(super) fn enter(&mut self, cap: u64) -> u64 {
         if self.sent.len() == MOST_SENT {
             self.part();
+            self.part_from_ended();
         }
         self.cap = self.cap.max(cap);
         self.sent.push_back(Sent::Flying(cap));
@@ -89,10 +91,14 @@ impl Flight {
         self.flying -= 1;
         self.caps = self.caps.saturating_sub(cap);
         self.taken = self.taken.saturating_add(taken.unwrap_or(0));
-        if self.taken as f64 > self.lengths.bound(self.sent.len() as u64) * self.cap as f64 {
+        if self.taken as f64 > self.lengths.likely_bound(self.sent.len() as u64) * self.cap as f64 {
             // So improbable that what was learned must be wrong.
             self.lengths.forget();
         }
+        self.part_from_ended();
+    }
+
+    fn part_from_ended(&mut self) {
         while matches!(self.sent.front(), Some(Sent::Ended(..))) {
             self.part();
         }
@@ -212,7 +218,7 @@ mod tests {
     fn an_answer_without_end_is_parted_from_the_others() {
         let mut flight = practised();
         let oldest = flight.enter(1_000);
-        for _ in 0..10_000 {
+        for _ in 0..3 * MOST_SENT {
             let number = flight.enter(1_000);
             flight.leave(number, 1_000, Some(50));
             assert!(flight.sent.len() <= MOST_SENT);

@@ -82,7 +82,8 @@ impl Outputs {
             // The rest of its tokens may have been more than was reserved for that.
             let certain = reserved.tokens.saturating_sub(cap);
             let beyond = charged.tokens.saturating_sub(certain);
-            charged.output_tokens.max(beyond)
+            // Whoever took more than its cap leaves no less for the others.
+            charged.output_tokens.max(beyond).min(cap)
         });
         self.flight(class).leave(number, cap, taken);
         self.measure();

@@ -85,8 +85,10 @@ impl UsageReader {
             return plain;
         }
         #[cfg(feature = "decompression")]
-        if let Some(encoded) = Encoded::new(codings.iter().map(String::as_str), plain) {
-            return Self::of(Format::Encoded(encoded));
+        if codings.len() <= MOST_CODINGS {
+            if let Some(encoded) = Encoded::new(codings.iter().map(String::as_str), plain) {
+                return Self::of(Format::Encoded(encoded));
+            }
         }
         Self::of(Format::Unknown)
     }
@@ -264,6 +266,10 @@ const LINES: [&str; 4] = [
     "application/jsonl",
     "application/jsonlines",
 ];
+
+/// Nobody applies as many, and each takes memory.
+#[cfg(feature = "decompression")]
+const MOST_CODINGS: usize = 4;
 
 /// The codings of a body, in the order in which they were applied.
 fn codings(headers: &HeaderMap) -> Vec<String> {
