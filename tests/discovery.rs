@@ -263,3 +263,25 @@ async fn limits_without_end_are_not_collected() {
     assert!(pool.stats().limits.len() <= 1);
     assert_at_rest(&pool.stats());
 }
+
+/// One that speaks of other limits each time it is asked has some in force all the same, after any
+/// number of times.
+#[tokio::test(start_paused = true)]
+async fn alternating_limits_are_found_again() {
+    for is_alone in [true, false] {
+        let pool = pool();
+        let silent = (!is_alone).then(|| pool.try_acquire(Cost::request()).unwrap());
+        sleep(MINUTE).await;
+        for n in 0..50_u64 {
+            let mut permit = pool.acquire(Cost::request()).await.unwrap();
+            let meter = [Meter::Requests, Meter::Tokens][n as usize % 2];
+            permit.answered_with(&[report(meter, 1_000, 999, SECOND / 20)]);
+            permit.settle(Cost::request());
+            let limits = pool.stats().limits;
+            assert_eq!(limits.last().map(|limit| limit.meter), Some(meter), "{n}");
+            sleep(400 * SECOND).await;
+        }
+        drop(silent);
+        assert_at_rest(&pool.stats());
+    }
+}

@@ -65,6 +65,8 @@ pub struct Proactive {
     respaced_until: Timestamp,
     /// Everything granted so far and not released. Only differences count, so it may wrap.
     granted: Cost,
+    /// How many entries are neither settled nor released.
+    under_way: usize,
 }
 
 impl Proactive {
@@ -88,6 +90,7 @@ impl Proactive {
             widest_margin: None,
             respaced_until: Timestamp::ZERO,
             granted: Cost::ZERO,
+            under_way: 0,
         };
         strategy.respace();
         strategy.with_output_reserve(OutputReserve::default())
@@ -145,8 +148,8 @@ impl Proactive {
     /// requests go one at a time: each waits for the answer to the one before, at most 60 s.
     ///
     /// It follows raises, for it knows nothing better than what the provider reports. A limit that no
-    /// report has confirmed for 300 s is in doubt: one request goes past it, and unless its answer
-    /// confirms it, it is none.
+    /// report has confirmed for 300 s is in doubt: requests go past it one at a time, until an answer
+    /// speaks of limits. Unless it speaks of this one, it is none.
     #[must_use]
     pub fn discovering(mut self, margin: Margin) -> Self {
         self.discovers = Some(margin);
@@ -258,16 +261,27 @@ impl Proactive {
         }
     }
 
+    /// Drops the windows that are gone, if `entry` is all that may still count in them.
+    fn forget_gone(&mut self, entry: &mut Entry) {
+        if self.under_way > 1 || !self.windows.iter().any(Window::is_gone) {
+            return;
+        }
+        let among_its = self.windows.iter().take(entry.windows);
+        entry.windows = among_its.filter(|window| !window.is_gone()).count();
+        self.windows.retain(|window| !window.is_gone());
+    }
+
     /// Counts `entry`, which is answered, in windows that did not exist when it was granted.
     fn discover(&mut self, now: Moment, entry: &mut Entry, reports: &[ReportedLimit]) {
         let Some(margin) = self.discovers else {
             return;
         };
+        self.forget_gone(entry);
         let known = self.windows.len();
         for limit in reports.iter().filter_map(reports::discovered) {
             let (old, new) = self.windows.split_at_mut(known);
             let is_known = |old: &Window| old.limit().meter() == limit.meter() && !old.is_gone();
-            if old.iter().any(is_known) || old.len() + new.len() >= MOST_WINDOWS {
+            if old.iter().any(is_known) {
                 // From now on it is corrected.
                 continue;
             }
@@ -275,6 +289,17 @@ impl Proactive {
                 Meter::Concurrent => limit,
                 _ => limit.margin(margin),
             };
+            let is_back = |old: &&mut Window| {
+                let found = old.limit();
+                old.is_gone() && (found.meter(), found.window()) == (limit.meter(), limit.window())
+            };
+            if let Some(gone) = old.iter_mut().find(is_back) {
+                gone.revive(now.time, limit);
+                continue;
+            }
+            if old.len() + new.len() >= MOST_WINDOWS {
+                continue;
+            }
             let same = |window: &&mut Window| {
                 let found = window.limit();
                 found.meter() == limit.meter() && found.window() == limit.window()
@@ -417,6 +442,7 @@ impl SchedulingStrategy for Proactive {
             window.hold(cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(*cost, u64::wrapping_add);
+        self.under_way += 1;
         self.pace.grant(now, self.interval(now, cost));
         entry
     }
@@ -547,6 +573,7 @@ impl SchedulingStrategy for Proactive {
         }
         // What is held no more must be no relief any more.
         self.leave(&mut entry, &settlement);
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     fn release(&mut self, now: Timestamp, mut entry: Entry) {
@@ -559,6 +586,7 @@ impl SchedulingStrategy for Proactive {
             window.unhold(entry.cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
+        self.under_way = self.under_way.saturating_sub(1);
         self.pace.ungrant(self.interval(now, &entry.cost));
     }
 

@@ -11,8 +11,8 @@ use crate::tier::{Charge, Limit, Margin, Meter};
 /// How long a number other than the configured one is believed at most.
 const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 
-/// How many windows may be discovered in one pool. No provider has as many; a hostile one could name
-/// others for ever.
+/// How many windows may be discovered in one pool, those that are gone among them as long as something
+/// is under way. No provider has as many; a hostile one could name others for ever.
 pub(super) const MOST_WINDOWS: usize = 16;
 
 /// What one limit counts.
@@ -114,23 +114,31 @@ impl Window {
 
     /// The provider reported it at `now`, and nobody configured it.
     pub(super) fn reported(mut self, now: Timestamp) -> Self {
-        self.standing = Standing::Reported {
-            until: now + LONGEST_BELIEVED,
-        };
+        self.weigh_anew(now);
         self
     }
 
     /// The provider spoke of limits: of this one, too, if that is confirmed.
     pub(super) fn weigh(&mut self, now: Timestamp, is_confirmed: bool) {
         match self.standing {
-            Standing::Reported { .. } if is_confirmed => {
-                self.standing = Standing::Reported {
-                    until: now + LONGEST_BELIEVED,
-                };
-            }
+            Standing::Reported { .. } if is_confirmed => self.weigh_anew(now),
             Standing::Reported { until } if until <= now => self.standing = Standing::Gone,
             Standing::Configured | Standing::Reported { .. } | Standing::Gone => {}
         }
+    }
+
+    /// The provider reported it again, after it was gone. What still counts of ours does so.
+    pub(super) fn revive(&mut self, now: Timestamp, limit: Limit) {
+        self.limit = limit;
+        self.amount = limit.amount();
+        self.correct();
+        self.weigh_anew(now);
+    }
+
+    fn weigh_anew(&mut self, now: Timestamp) {
+        self.standing = Standing::Reported {
+            until: now + LONGEST_BELIEVED,
+        };
     }
 
     /// Whether it is no limit any more.
