@@ -10,6 +10,8 @@
 #[derive(Debug)]
 pub(super) struct Lengths {
     seen: u64,
+    /// The most that `exp(θ·x) - 1` may be.
+    spans: [f64; THETAS.len()],
     /// Running means of `exp(θ·x)` for each θ, scaled to 0 … 1.
     means: [f64; THETAS.len()],
     /// For each θ, the bound's length per answer, in caps.
@@ -34,6 +36,7 @@ impl Lengths {
     pub(super) fn new(certainty: f64) -> Self {
         Self {
             seen: 0,
+            spans: THETAS.map(f64::exp_m1),
             means: [0.0; THETAS.len()],
             slopes: [1.0; THETAS.len()],
             likely: [1.0; THETAS.len()],
@@ -55,7 +58,7 @@ impl Lengths {
         let weight = 1.0 / self.seen as f64;
         let doubt = (self.certainty + (THETAS.len() as f64).ln()) * weight;
         for (index, theta) in THETAS.into_iter().enumerate() {
-            let most = theta.exp_m1();
+            let most = self.spans[index];
             let mean = &mut self.means[index];
             *mean += ((theta * share).exp_m1() / most - *mean) * weight;
             let expected = *mean + (2.0 * *mean * doubt).sqrt() + 2.0 * doubt;

@@ -1,3 +1,5 @@
+mod discovery;
+
 use std::time::Duration;
 
 use super::moment::{Moment, Wall};
@@ -5,7 +7,7 @@ use super::outputs::Outputs;
 use super::probe::{Probe, Unknown};
 use super::reports;
 use super::spacing::{LONGEST_PACED_WINDOW, Pace};
-use super::window::{Fit, MOST_WINDOWS, Ours, Window};
+use super::window::{Fit, Ours, Window};
 use super::{
     Anchor, Cause, Cost, Decision, Dispatch, Entry, LimitStatus, OutputReserve, Phase,
     ReportedLimit, SchedulingStrategy, Settlement, Spacing, Timestamp, Timing, Wait,
@@ -227,17 +229,11 @@ impl Proactive {
 
     /// The answer to `entry` is counted among others from now on.
     fn board(&mut self, entry: &mut Entry) {
-        let Some(outputs) = &mut self.outputs else {
-            return;
-        };
-        let mut answered = self
-            .windows
-            .iter_mut()
-            .filter(|window| window.counts_answers());
-        if let Some(first) = answered.next() {
-            entry.boarding = outputs.enter(&entry.cost);
-            first.relieve(outputs.relief());
-            answered.for_each(|window| window.relieve(outputs.relief()));
+        if let Some(outputs) = &mut self.outputs {
+            if self.windows.iter().any(Window::counts_answers) {
+                entry.boarding = outputs.enter(&entry.cost);
+                self.relieve();
+            }
         }
     }
 
@@ -250,8 +246,14 @@ impl Proactive {
             Settlement::Abandoned => None,
         };
         outputs.leave(boarding, &entry.cost, charged);
+        self.relieve();
+    }
+
+    /// Tells the windows what is reserved for the answers under way.
+    fn relieve(&mut self) {
+        let relief = self.outputs.as_ref().map_or(0, Outputs::relief);
         for window in &mut self.windows {
-            window.relieve(outputs.relief());
+            window.relieve(relief);
         }
     }
 
@@ -259,89 +261,6 @@ impl Proactive {
         if std::mem::take(&mut entry.is_probe) {
             self.probe.end();
         }
-    }
-
-    /// Drops the windows that are gone, if `entry` is all that may still count in them.
-    fn forget_gone(&mut self, entry: &mut Entry) {
-        if self.under_way > 1 || !self.windows.iter().any(Window::is_gone) {
-            return;
-        }
-        let among_its = self.windows.iter().take(entry.windows);
-        entry.windows = among_its.filter(|window| !window.is_gone()).count();
-        self.windows.retain(|window| !window.is_gone());
-    }
-
-    /// Counts `entry`, which is answered, in windows that did not exist when it was granted.
-    fn discover(&mut self, now: Moment, entry: &mut Entry, reports: &[ReportedLimit]) {
-        let Some(margin) = self.discovers else {
-            return;
-        };
-        self.forget_gone(entry);
-        let known = self.windows.len();
-        for limit in reports.iter().filter_map(reports::discovered) {
-            let (old, new) = self.windows.split_at_mut(known);
-            let is_known = |old: &Window| old.limit().meter() == limit.meter() && !old.is_gone();
-            if old.iter().any(is_known) {
-                // From now on it is corrected.
-                continue;
-            }
-            let limit = match limit.meter() {
-                Meter::Concurrent => limit,
-                _ => limit.margin(margin),
-            };
-            let is_back = |old: &&mut Window| {
-                let found = old.limit();
-                old.is_gone() && (found.meter(), found.window()) == (limit.meter(), limit.window())
-            };
-            if let Some(gone) = old.iter_mut().find(is_back) {
-                gone.revive(now.time, limit);
-                continue;
-            }
-            if old.len() + new.len() >= MOST_WINDOWS {
-                continue;
-            }
-            let same = |window: &&mut Window| {
-                let found = window.limit();
-                found.meter() == limit.meter() && found.window() == limit.window()
-            };
-            match new.iter_mut().find(same) {
-                // The tighter of two, as in every report.
-                Some(found) if found.limit().amount() <= limit.amount() => continue,
-                Some(found) => {
-                    *found = Window::new(limit, self.charge, &self.timing).reported(now.time);
-                }
-                None => self
-                    .windows
-                    .push(Window::new(limit, self.charge, &self.timing).reported(now.time)),
-            }
-        }
-        let Phase::Answered { anchor } = entry.phase else {
-            return;
-        };
-        if self.windows.len() == known {
-            return;
-        }
-        // Others under way are not held in the new ones, so they cannot relieve them.
-        if let Some(outputs) = &mut self.outputs {
-            outputs.restart();
-            self.windows.iter_mut().for_each(|window| window.relieve(0));
-        }
-        let anchor = self.wall.at(anchor);
-        for window in self.windows.iter_mut().skip(known) {
-            if let Some(widest) = self.widest_margin {
-                window.adapt(widest);
-            }
-            if entry.windows == known {
-                let amount = entry.cost.of(window.limit().meter());
-                window.hold(amount);
-                window.answer(now, anchor, anchor, amount, Anchor::Answer);
-            }
-        }
-        if entry.windows == known {
-            entry.windows = self.windows.len();
-        }
-        entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
-        self.respace();
     }
 
     fn correct(&mut self, now: Moment, entry: &Entry, reports: &[ReportedLimit]) {

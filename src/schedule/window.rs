@@ -11,10 +11,6 @@ use crate::tier::{Charge, Limit, Margin, Meter};
 /// How long a number other than the configured one is believed at most.
 const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 
-/// How many windows may be discovered in one pool, those that are gone among them as long as something
-/// is under way. No provider has as many; a hostile one could name others for ever.
-pub(super) const MOST_WINDOWS: usize = 16;
-
 /// What one limit counts.
 ///
 /// An amount is *held* while no time can be put on it, and *logged* with the time at which it stops
