@@ -6,18 +6,18 @@ use super::{Charge, Limit, Tier, TierError};
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Tier", deny_unknown_fields)]
 pub(super) struct SerializedTier {
-    provider: String,
-    model: String,
-    pool: Option<String>,
-    tier: Option<String>,
-    account: Option<String>,
-    limits: Vec<Limit>,
+    pub(super) provider: String,
+    pub(super) model: String,
+    pub(super) pool: Option<String>,
+    pub(super) tier: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) limits: Vec<Limit>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    discover: bool,
-    charge: Option<Charge>,
-    assumed_output_tokens: Option<u64>,
+    pub(super) discover: bool,
+    pub(super) charge: Option<Charge>,
+    pub(super) assumed_output_tokens: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    context_window: Option<u64>,
+    pub(super) context_window: Option<u64>,
 }
 
 impl From<Tier> for SerializedTier {

@@ -3,6 +3,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::{Catalogue, CatalogueRow, compact};
+use crate::tier::serialized::SerializedTier;
 use crate::tier::snapshot::is_date;
 use crate::tier::{Charge, Tier, TierError};
 
@@ -129,33 +130,32 @@ impl Row {
     fn read(self) -> Result<CatalogueRow, CatalogueError> {
         let name = self.tier.as_deref().unwrap_or("custom");
         let named = || format!("{}/{}@{name}", self.provider, self.model);
-        let mut builder = Tier::builder(self.provider.as_str(), self.model.as_str()).tier(name);
-        for limit in &self.limits {
-            builder =
-                builder.limit(compact::limit(limit).ok_or_else(|| CatalogueError::Limit {
-                    tier: named(),
-                    limit: limit.clone(),
-                })?);
-        }
+        let read = |limit: &String| {
+            compact::limit(limit).ok_or_else(|| CatalogueError::Limit {
+                tier: named(),
+                limit: limit.clone(),
+            })
+        };
+        let limits = self.limits.iter().map(read).collect::<Result<_, _>>()?;
         if let Some(date) = self.date.as_deref().filter(|date| !is_date(date)) {
             return Err(CatalogueError::Date {
                 tier: named(),
                 date: date.to_owned(),
             });
         }
-        if let Some(pool) = &self.pool {
-            builder = builder.pool(pool.as_str());
-        }
-        if let Some(charge) = self.charge {
-            builder = builder.charge(charge);
-        }
-        if let Some(tokens) = self.assumed_output_tokens {
-            builder = builder.assumed_output_tokens(tokens);
-        }
-        if let Some(tokens) = self.context_window {
-            builder = builder.context_window(tokens);
-        }
-        let tier = builder.build().map_err(|error| CatalogueError::Tier {
+        let serialized = SerializedTier {
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            pool: self.pool.clone(),
+            tier: Some(name.to_owned()),
+            account: None,
+            limits,
+            discover: false,
+            charge: self.charge,
+            assumed_output_tokens: self.assumed_output_tokens,
+            context_window: self.context_window,
+        };
+        let tier = Tier::try_from(serialized).map_err(|error| CatalogueError::Tier {
             tier: named(),
             error: Box::new(error),
         })?;
