@@ -167,7 +167,7 @@ impl Usage {
     }
 
     /// Streams report running totals, so a newer count replaces an older one; they never add up.
-    pub(crate) fn update(&mut self, newer: &Self) {
+    fn update(&mut self, newer: &Self) {
         let mut newer = *newer;
         for field in UsageField::ALL {
             let place = self.place(field);
@@ -292,6 +292,21 @@ impl UsagePath {
             field,
             finality: Finality::Interim,
         }
+    }
+
+    /// Two tables in one.
+    pub(crate) const fn joined<const N: usize>(first: &[Self], second: &[Self]) -> [Self; N] {
+        assert!(N == first.len() + second.len() && !first.is_empty());
+        let mut all = [first[0]; N];
+        let mut index = 0;
+        while index < N {
+            all[index] = match index < first.len() {
+                true => first[index],
+                false => second[index - first.len()],
+            };
+            index += 1;
+        }
+        all
     }
 
     /// The keys from the outermost object inwards.

@@ -3,7 +3,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::usage_header::UsageHeader;
-use super::{Counting, Provider, Refusal, RefusalCause, openai_compatible};
+use super::{Counting, Provider, Refusal, RefusalCause, anthropic, openai_compatible};
 use crate::tier::Charge;
 use crate::usage::{UsageField, UsagePath};
 
@@ -61,47 +61,13 @@ pub(super) static CONVERSE_USAGE: [UsagePath; 4] = [
     ),
 ];
 
-/// Of models in their own languages: Claude's and Nova's, Llama's, Titan's, and OpenAI's shape, which
-/// several have. The metrics are in the last event of a stream (botocore 1.44, litellm 1.109, read
-/// 2026-11-23).
-pub(super) static NATIVE_USAGE: [UsagePath; 27] = [
-    // Claude, as in its own API.
-    UsagePath::closing(&["usage", "output_tokens"], UsageField::Output),
-    UsagePath::interim(&["usage", "input_tokens"], UsageField::UncachedInput),
-    UsagePath::interim(
-        &["usage", "cache_creation_input_tokens"],
-        UsageField::CacheCreation,
-    ),
-    UsagePath::interim(
-        &["usage", "cache_read_input_tokens"],
-        UsageField::CachedInput,
-    ),
-    UsagePath::interim(
-        &["usage", "output_tokens_details", "thinking_tokens"],
-        UsageField::Reasoning,
-    ),
-    UsagePath::interim(&["message", "usage", "output_tokens"], UsageField::Output),
-    UsagePath::interim(
-        &["message", "usage", "input_tokens"],
-        UsageField::UncachedInput,
-    ),
-    UsagePath::interim(
-        &["message", "usage", "cache_creation_input_tokens"],
-        UsageField::CacheCreation,
-    ),
-    UsagePath::interim(
-        &["message", "usage", "cache_read_input_tokens"],
-        UsageField::CachedInput,
-    ),
-    UsagePath::interim(
-        &[
-            "message",
-            "usage",
-            "output_tokens_details",
-            "thinking_tokens",
-        ],
-        UsageField::Reasoning,
-    ),
+/// Of models in their own languages: Claude's, as in its own API, and those of the others.
+pub(super) static NATIVE_USAGE: [UsagePath; 27] =
+    UsagePath::joined(&anthropic::USAGE, &OTHERS_USAGE);
+
+/// Nova's, Llama's, Titan's, and OpenAI's shape, which several have. The metrics are in the last event
+/// of a stream (botocore 1.44, litellm 1.109, read 2026-11-23).
+static OTHERS_USAGE: [UsagePath; 17] = [
     // Nova, whose stream has its usage in `metadata`.
     UsagePath::closing(&["usage", "outputTokens"], UsageField::Output),
     UsagePath::interim(&["usage", "inputTokens"], UsageField::UncachedInput),
