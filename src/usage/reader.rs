@@ -87,7 +87,7 @@ impl UsageReader {
         #[cfg(feature = "decompression")]
         if codings.len() <= MOST_CODINGS {
             if let Some(encoded) = Encoded::new(codings.iter().map(String::as_str), plain) {
-                return Self::of(Format::Encoded(encoded));
+                return Self::of_encoded(encoded);
             }
         }
         Self::of(Format::Unknown)
