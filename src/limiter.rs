@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
@@ -99,7 +98,7 @@ impl Limiter {
 
     /// The head of a response is here.
     pub(crate) fn answered<B>(
-        self: &Arc<Self>,
+        &self,
         mut permit: Permit,
         answer: Answer,
         response: Response<B>,

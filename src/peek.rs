@@ -70,8 +70,8 @@ pub(crate) fn facts<B: Body + 'static>(
     assumed_output_tokens: u64,
 ) -> RequestFacts {
     let read = |body| provider.facts(request.method(), request.uri(), body);
-    let of_length = |bytes| RequestFacts {
-        text_bytes: RequestFacts::of_length(bytes).text_bytes,
+    let of_length = |text_bytes| RequestFacts {
+        text_bytes,
         ..read(None)
     };
     let mut facts = match peek(request.body()) {

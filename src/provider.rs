@@ -218,7 +218,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// be JSON. The default knows OpenAI's codes and texts, and what the status usually means.
     ///
     /// ```
-    /// use http::{HeaderMap, Method, StatusCode, Uri};
+    /// use http::{HeaderMap, StatusCode};
     /// use proactive_rate_limit::provider::{self, RefusalCause};
     ///
     /// let refusal = provider::by_name("openai")
