@@ -5,6 +5,7 @@ use tower_layer::Layer;
 
 use crate::error::RateLimitError;
 use crate::limiter::Limiter;
+use crate::provider::Tokenizer;
 use crate::schedule::{Anchor, OutputReserve, SchedulingStrategy, Spacing};
 use crate::service::ProactiveRateLimit;
 use crate::tier::{Limit, Margin, Tier};
@@ -38,6 +39,7 @@ pub struct ProactiveRateLimitLayer {
     tier: Tier,
     tracker: RateLimitTracker,
     options: PoolOptions,
+    tokenizer: Option<Arc<dyn Tokenizer>>,
     max_wait: Duration,
 }
 
@@ -48,6 +50,7 @@ impl ProactiveRateLimitLayer {
             tier,
             tracker: RateLimitTracker::global().clone(),
             options: PoolOptions::default(),
+            tokenizer: None,
             max_wait: DEFAULT_MAX_WAIT,
         }
     }
@@ -126,6 +129,16 @@ impl ProactiveRateLimitLayer {
     #[must_use]
     pub fn output_reserve(mut self, reserve: OutputReserve) -> Self {
         self.options = self.options.output_reserve(reserve);
+        self
+    }
+
+    /// Counts the tokens of prompts before they are sent, in place of a bound. Default: none.
+    ///
+    /// It serves limits that count what is really used; the rules by which some providers reserve go by
+    /// characters. See [`Tokenizer`].
+    #[must_use]
+    pub fn tokenizer(mut self, tokenizer: impl Tokenizer + 'static) -> Self {
+        self.tokenizer = Some(Arc::new(tokenizer));
         self
     }
 
@@ -220,7 +233,8 @@ impl<S> Layer<S> for ProactiveRateLimitLayer {
     type Service = ProactiveRateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let limiter = Limiter::new(&self.tier, self.pool(), self.max_wait);
+        let tokenizer = self.tokenizer.clone();
+        let limiter = Limiter::new(&self.tier, self.pool(), tokenizer, self.max_wait);
         ProactiveRateLimit::new(inner, Arc::new(limiter))
     }
 }

@@ -102,8 +102,10 @@
 //! | `decompression` | usage is read from responses in gzip, deflate, br and zstd, of a decoded copy |
 //! | `event-stream` | usage is read from the event streams of AWS Bedrock |
 //! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
+//! | `images` | the sizes of images inlined in requests are read, for their price in tokens |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
+//! | `tokenizer` | [`OpenAiTokenizer`](provider::OpenAiTokenizer): the tokens of prompts, counted before they are sent |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Request, Response, StatusCode};
@@ -7,7 +8,7 @@ use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
 use crate::provider::{
-    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, UsageHeader,
+    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, Tokenizer, UsageHeader,
 };
 use crate::refused::Refused;
 use crate::schedule::Cost;
@@ -50,17 +51,24 @@ pub(crate) struct Limiter {
     model: String,
     charge: Charge,
     assumed_output_tokens: u64,
+    tokenizer: Option<Arc<dyn Tokenizer>>,
     max_wait: Duration,
 }
 
 impl Limiter {
-    pub(crate) fn new(tier: &Tier, pool: Result<Pool, RateLimitError>, max_wait: Duration) -> Self {
+    pub(crate) fn new(
+        tier: &Tier,
+        pool: Result<Pool, RateLimitError>,
+        tokenizer: Option<Arc<dyn Tokenizer>>,
+        max_wait: Duration,
+    ) -> Self {
         Self {
             pool,
             provider: provider::built_in(tier.provider()),
             model: tier.model().to_owned(),
             charge: tier.charge(),
             assumed_output_tokens: tier.assumed_output_tokens(),
+            tokenizer,
             max_wait,
         }
     }
@@ -82,7 +90,8 @@ impl Limiter {
             .provider
             .or_else(|| provider::detect(request.uri()))
             .unwrap_or(&OpenAiCompatible);
-        let mut facts = peek::facts(provider, request, self.assumed_output_tokens);
+        let tokenizer = self.tokenizer.as_deref();
+        let mut facts = peek::facts(provider, request, self.assumed_output_tokens, tokenizer);
         let model = facts.model.get_or_insert_with(|| self.model.clone());
         let answer = Answer {
             provider,

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 use http_body_util::Full;
 
-use crate::provider::{Endpoint, Provider, RequestFacts, TokenEstimate};
+use crate::provider::{Endpoint, Provider, RequestFacts, TokenEstimate, Tokenizer};
 
 /// What to assume of a body that does not even tell its length, in bytes: a long prompt, not a book.
 const ASSUMED_BYTES: u64 = 16 * 1024;
@@ -63,20 +63,29 @@ where
 }
 
 /// What the price of `request` depends on, as `provider` reads it. `assumed_output_tokens` stands in
-/// for a cap that the request does not set.
+/// for a cap that the request does not set. What `tokenizer` counts wins over what is read.
 pub(crate) fn facts<B: Body + 'static>(
     provider: &dyn Provider,
     request: &Request<B>,
     assumed_output_tokens: u64,
+    tokenizer: Option<&dyn Tokenizer>,
 ) -> RequestFacts {
+    let estimate = request.extensions().get::<TokenEstimate>().copied();
     let read = |body| provider.facts(request.method(), request.uri(), body);
+    let read_and_count = |body| {
+        let mut facts = read(Some(body));
+        if let (Some(tokenizer), None) = (tokenizer, estimate) {
+            facts.count_by(tokenizer, body);
+        }
+        facts
+    };
     let of_length = |text_bytes| RequestFacts {
         text_bytes,
         ..read(None)
     };
     let mut facts = match peek(request.body()) {
-        Peeked::Shared(json) => read(Some(&json)),
-        Peeked::Borrowed(json) => read(Some(json)),
+        Peeked::Shared(json) => read_and_count(&json),
+        Peeked::Borrowed(json) => read_and_count(json),
         Peeked::Length(bytes) => of_length(bytes),
         Peeked::AtLeast(bytes) => of_length(bytes.max(ASSUMED_BYTES)),
     };
@@ -84,7 +93,7 @@ pub(crate) fn facts<B: Body + 'static>(
         facts.endpoint = Endpoint::Lookup;
     }
     facts.assumed_output_tokens = assumed_output_tokens;
-    facts.estimate = request.extensions().get::<TokenEstimate>().copied();
+    facts.estimate = estimate;
     facts
 }
 
@@ -122,12 +131,12 @@ mod tests {
         };
         assert_eq!(expected.max_output_tokens, Some(5));
         assert_eq!(
-            facts(&OpenAi, &post(Full::new(Bytes::from(JSON))), 7),
+            facts(&OpenAi, &post(Full::new(Bytes::from(JSON))), 7, None),
             expected
         );
-        assert_eq!(facts(&OpenAi, &post(JSON.to_owned()), 7), expected);
+        assert_eq!(facts(&OpenAi, &post(JSON.to_owned()), 7, None), expected);
         assert_eq!(
-            facts(&OpenAi, &post(Full::new(JSON.as_bytes())), 7),
+            facts(&OpenAi, &post(Full::new(JSON.as_bytes())), 7, None),
             expected
         );
     }
@@ -152,7 +161,7 @@ mod tests {
         let frames = futures_util::stream::empty::<Result<Frame<Bytes>, std::io::Error>>();
         let request = post(StreamBody::new(frames));
         assert_eq!(peek(request.body()), Peeked::AtLeast(0));
-        assert_eq!(facts(&OpenAi, &request, 1).text_bytes, ASSUMED_BYTES);
+        assert_eq!(facts(&OpenAi, &request, 1, None).text_bytes, ASSUMED_BYTES);
     }
 
     #[test]
@@ -161,7 +170,7 @@ mod tests {
             .body(Full::new(Bytes::from(JSON)))
             .unwrap();
         request.extensions_mut().insert(TokenEstimate::new(3, 4));
-        let facts = facts(&OpenAi, &request, 1);
+        let facts = facts(&OpenAi, &request, 1, None);
         assert_eq!(facts.endpoint, Endpoint::Embeddings);
         assert_eq!(facts.estimate, Some(TokenEstimate::new(3, 4)));
         assert_eq!(facts.model.as_deref(), Some("m"));

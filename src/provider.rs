@@ -44,6 +44,7 @@ mod refusal;
 mod request;
 mod request_path;
 mod together;
+mod tokenizer;
 mod url_model;
 mod usage_header;
 mod vertex;
@@ -78,10 +79,14 @@ pub use self::openai::OpenAi;
 pub use self::openai_compatible::OpenAiCompatible;
 pub use self::openrouter::OpenRouter;
 pub use self::refusal::{Refusal, RefusalCause};
-pub use self::request::RequestFacts;
+pub use self::request::{ImageSize, ImageTokens, RequestFacts};
 use self::request_path::REQUEST_PATHS;
 pub use self::request_path::{RequestField, RequestPath};
 pub use self::together::Together;
+#[cfg(feature = "tokenizer")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokenizer")))]
+pub use self::tokenizer::OpenAiTokenizer;
+pub use self::tokenizer::Tokenizer;
 pub use self::usage_header::UsageHeader;
 pub use self::vertex::Vertex;
 pub use self::vllm::Vllm;
@@ -187,8 +192,17 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// characters has to be known to. It fills every component, whatever the provider counts: a
     /// component without a limit on it does no harm.
     fn price(&self, request: &RequestFacts, charge: Charge) -> Cost {
-        self.counting(request.model.as_deref(), charge)
-            .reserved(request.cost(Charge::Actual))
+        let model = request.model.as_deref();
+        self.counting(model, charge)
+            .reserved(request.cost(Charge::Actual, self.image_tokens(model)))
+    }
+
+    /// What `model` makes of an image in a prompt.
+    ///
+    /// The default is a token for every patch of 28 pixels up to 4,784, which are Claude's numbers.
+    fn image_tokens(&self, model: Option<&str>) -> ImageTokens {
+        let _ = model;
+        anthropic::IMAGE_TOKENS
     }
 
     /// What the provider's limits count of a request to `model`, of what it used or of what it

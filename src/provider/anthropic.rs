@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use super::duration::MINUTE;
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
-use super::{Counting, Feedback, LimitHeaders, Provider, Refusal, RefusalCause};
+use super::{Counting, Feedback, ImageTokens, LimitHeaders, Provider, Refusal, RefusalCause};
 use crate::tier::{Charge, Meter};
 use crate::usage::{UsageField, UsagePath};
 
@@ -22,6 +22,11 @@ use crate::usage::{UsageField, UsagePath};
 /// - 529 says that Anthropic is overloaded, not that a limit was reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Anthropic;
+
+/// Patches of 28 pixels; Claude 4.7 and later make larger images smaller to 4,784 of them, earlier ones to
+/// some 1,570 (image-token-cost, a data set of measurements that fit this to the token, and client
+/// code, read 2026-11-24).
+pub(super) const IMAGE_TOKENS: ImageTokens = ImageTokens::by_patches(28, 4_784);
 
 /// Response objects of the anthropic Python SDK 2.12, read 2026-11-23.
 pub(super) static USAGE: [UsagePath; 10] = [

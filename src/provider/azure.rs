@@ -5,7 +5,9 @@ use http::{HeaderMap, StatusCode};
 use super::duration::MINUTE;
 use super::error_body::ErrorBody;
 use super::refusal::Sign;
-use super::{Feedback, LimitHeaders, Provider, Refusal, RefusalCause, openai_compatible};
+use super::{
+    Feedback, ImageTokens, LimitHeaders, Provider, Refusal, RefusalCause, openai, openai_compatible,
+};
 use crate::tier::Meter;
 
 /// Azure OpenAI, which speaks OpenAI's language.
@@ -47,6 +49,10 @@ static SIGNS: [(Sign, RefusalCause); 2] = [
 impl Provider for Azure {
     fn name(&self) -> &'static str {
         "azure"
+    }
+
+    fn image_tokens(&self, _model: Option<&str>) -> ImageTokens {
+        openai::IMAGE_TOKENS
     }
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {

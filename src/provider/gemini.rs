@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::duration::{self, DAY, MINUTE};
 use super::error_body::ErrorBody;
 use super::head::Head;
-use super::{Provider, Refusal, RefusalCause, openai_compatible};
+use super::{ImageTokens, Provider, Refusal, RefusalCause, openai_compatible};
 use crate::tier::Meter;
 use crate::usage::{UsageField, UsagePath};
 
@@ -44,9 +44,17 @@ pub(super) static USAGE: [UsagePath; 6] = [
     UsagePath::last(&["usageMetadata", "totalTokenCount"], UsageField::Total),
 ];
 
+/// Gemini 3 takes 1,120 for an image unless the request sets its resolution, and 2,240 at most (client
+/// code, read 2026-11-23).
+pub(super) const IMAGE_TOKENS: ImageTokens = ImageTokens::each(2_240);
+
 impl Provider for Gemini {
     fn name(&self) -> &'static str {
         "gemini"
+    }
+
+    fn image_tokens(&self, _model: Option<&str>) -> ImageTokens {
+        IMAGE_TOKENS
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {

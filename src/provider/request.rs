@@ -1,19 +1,28 @@
+mod image;
+mod media;
+mod text;
+
+pub use self::image::{ImageSize, ImageTokens};
+use self::media::{Inlined, Place};
 use super::request_path::REQUEST_PATHS;
+use super::tokenizer::Tokenizer;
 use super::{Endpoint, RequestField, RequestPath, TokenEstimate};
 use crate::schedule::Cost;
 use crate::tier::Charge;
-use crate::usage::json::{PathReader, Progress, Value, Visitor};
+use crate::usage::json::{self, PathReader, Progress, Value, Visitor};
 
 /// Longer strings at a path are not a model's name.
 const LONGEST_TEXT: usize = 128;
 
-/// What an inlined image counts at most, in bytes of text. At four bytes each that is 2,048 tokens:
-/// 1.5 megapixels by Anthropic's width × height / 750, eleven tiles by OpenAI's 85 + 170 for each
-/// (both from client code, read 2026-11-23).
-const LARGEST_IMAGE: u64 = 8 * 1024;
+/// What an inlined document or recording is taken for, in tokens: some pages, two minutes.
+const FILE_TOKENS: u64 = 4 * 1024;
 
 /// What a string counts at least, in bytes of text: no piece of a prompt is less than a token.
 const LEAST_STRING: u64 = 4;
+
+/// Bytes of what a provider sealed for each token in it. Base64 makes 4 bytes of 3, and a token of
+/// thoughts has more than 3 (an assumption: nobody but the provider can look).
+const SEALED_BYTES: u64 = 4;
 
 /// What a provider's tokenizer puts around a prompt: roles, separators, the start of the answer.
 const FRAME_TOKENS: u64 = 16;
@@ -35,10 +44,22 @@ pub struct RequestFacts {
     /// These are the contents of all strings with the keys of objects, for tool schemas are read
     /// with theirs, and numbers inside arrays and nested objects, for a prompt may be a list of
     /// token ids. Escapes and characters beyond ASCII count more than once, on purpose: they also
-    /// take more tokens. A string that begins like a base64 `data:` URL counts at most 8 KiB, so that
-    /// an image is not priced as megabytes of text; the price of a long document sent that way
-    /// needs a [`TokenEstimate`].
+    /// take more tokens. Images and files that are inlined as base64 are not text.
     pub text_bytes: u64,
+    /// The most tokens that a tokenizer may make of that text, or, if one was asked, those that it
+    /// did make. `None`: nobody saw the text, and half its bytes are assumed.
+    ///
+    /// It is a bound by what kinds of bytes meet, for prose, code, JSON, base64 and most languages;
+    /// how far it is off, and for which text it is too low, is printed by `cargo test --test tokens
+    /// -- --nocapture`.
+    pub text_tokens: Option<u64>,
+    /// The images in the request, inlined or named, with their sizes where these are known: with the
+    /// feature `images` those of inlined ones are read.
+    pub images: Vec<Option<ImageSize>>,
+    /// Other files inlined in the request: documents, recordings. Each is taken for 4,096 tokens; the
+    /// price of a long one needs a [`TokenEstimate`], as does what the provider fetches or has kept:
+    /// files, caches and conversations that a request only names.
+    pub files: u64,
     /// Generated tokens to assume for each choice when the request sets no cap.
     pub assumed_output_tokens: u64,
     /// What the caller knows about the request. It wins over everything above.
@@ -54,6 +75,9 @@ impl Default for RequestFacts {
             max_output_tokens: None,
             choices: 1,
             text_bytes: 0,
+            text_tokens: None,
+            images: Vec::new(),
+            files: 0,
             assumed_output_tokens: 0,
             estimate: None,
         }
@@ -80,12 +104,21 @@ impl RequestFacts {
 
     /// As [`from_json`](Self::from_json), at the places that `paths` name.
     pub fn read(paths: &'static [RequestPath], body: &[u8]) -> Self {
-        let mut reader = PathReader::<_, LONGEST_TEXT>::new(paths);
-        let mut facts = Self::default();
-        reader.feed(body, &mut facts);
-        match reader.progress() {
-            Progress::Complete => facts,
-            _ => Self::of_length(body.len() as u64),
+        Prompt::read(paths, body, text::bound).unwrap_or_else(|| Self::of_length(body.len() as u64))
+    }
+
+    /// Counts the tokens of the text in `body`, from which these facts were read, by `tokenizer`, if
+    /// it knows the model.
+    pub(crate) fn count_by(&mut self, tokenizer: &dyn Tokenizer, body: &[u8]) {
+        let Some(model) = self.model.as_deref().filter(|model| tokenizer.knows(model)) else {
+            return;
+        };
+        let count = |written: &[u8]| match json::unescape(written) {
+            Some(text) => tokenizer.count(model, &text).saturating_mul(text::TOKEN),
+            None => text::bound(written),
+        };
+        if let Some(counted) = Prompt::read(&[], body, count) {
+            self.text_tokens = counted.text_tokens;
         }
     }
 
@@ -100,15 +133,15 @@ impl RequestFacts {
     /// What to reserve for this request: one request, its input, its output, and the sum of both as
     /// its tokens.
     ///
-    /// Input is estimated as a quarter of the text's bytes under [`Charge::Reserved`], as providers
-    /// that count by characters do themselves. Under [`Charge::Actual`] it is half of them, a bound for
-    /// all but the densest text: a quarter was measured at 0.51 of the truth on JSON full of numbers
-    /// (with o200k_base, 2026-11-23), and what is too much comes back when the request settles.
-    /// Output is the cap, or what is assumed without one, for each choice.
-    pub fn cost(&self, charge: Charge) -> Cost {
+    /// The text of the input is estimated as a quarter of its bytes under [`Charge::Reserved`], as
+    /// providers that count by characters do themselves. Under [`Charge::Actual`] it is
+    /// [`text_tokens`](Self::text_tokens), which is mostly too much; that comes back when the request
+    /// settles. Images are by the rule of `images`. Output is the cap, or what is assumed without one,
+    /// for each choice.
+    pub fn cost(&self, charge: Charge, images: ImageTokens) -> Cost {
         let (input, output) = match self.estimate {
             Some(estimate) => (estimate.input, estimate.output),
-            None => (self.input(charge), self.output()),
+            None => (self.input(charge, images), self.output()),
         };
         Cost::request()
             .with_input_tokens(input)
@@ -116,18 +149,20 @@ impl RequestFacts {
             .with_tokens(input.saturating_add(output))
     }
 
-    fn input(&self, charge: Charge) -> u64 {
-        let (bytes_per_token, frame) = match charge {
-            Charge::Reserved => (4, 0),
-            Charge::Actual => (2, FRAME_TOKENS),
+    fn input(&self, charge: Charge, images: ImageTokens) -> u64 {
+        let text = match (self.endpoint, charge) {
+            (Endpoint::Lookup, _) => return 0,
+            (_, Charge::Reserved) => self.text_bytes.div_ceil(4),
+            (_, Charge::Actual) => self
+                .text_tokens
+                .unwrap_or(self.text_bytes.div_ceil(2))
+                .saturating_add(FRAME_TOKENS),
         };
-        match self.endpoint {
-            Endpoint::Generation | Endpoint::Embeddings => self
-                .text_bytes
-                .div_ceil(bytes_per_token)
-                .saturating_add(frame),
-            Endpoint::Lookup => 0,
-        }
+        let images = self.images.iter().map(|size| images.of(*size));
+        images.fold(
+            text.saturating_add(self.files.saturating_mul(FILE_TOKENS)),
+            u64::saturating_add,
+        )
     }
 
     fn output(&self) -> u64 {
@@ -141,29 +176,95 @@ impl RequestFacts {
     }
 }
 
-impl Visitor<RequestPath> for RequestFacts {
+/// A request's body while it is read. `C` tells how many tokens a string takes, in shares of one.
+struct Prompt<C> {
+    facts: RequestFacts,
+    count: C,
+    shares: u64,
+    /// Of the coming string.
+    place: Place,
+    /// What is inlined in the current string.
+    inlined: Option<Inlined>,
+    /// Parts that are images, whether inlined or only named.
+    image_parts: usize,
+}
+
+impl<C: FnMut(&[u8]) -> u64> Prompt<C> {
+    /// `None` if `body` is not one whole JSON document.
+    fn read(paths: &'static [RequestPath], body: &[u8], count: C) -> Option<RequestFacts> {
+        let mut prompt = Self {
+            facts: RequestFacts::default(),
+            count,
+            shares: 0,
+            place: Place::default(),
+            inlined: None,
+            image_parts: 0,
+        };
+        // In one piece, so that every string comes in one, too.
+        let mut reader = PathReader::<_, LONGEST_TEXT>::new(paths);
+        reader.feed(body, &mut prompt);
+        (reader.progress() == Progress::Complete).then(|| prompt.finish())
+    }
+
+    fn finish(mut self) -> RequestFacts {
+        let images = &mut self.facts.images;
+        images.resize(images.len().max(self.image_parts), None);
+        self.facts.text_tokens = Some(self.shares.div_ceil(text::TOKEN));
+        self.facts
+    }
+
+    fn add_text(&mut self, bytes: u64, shares: u64) {
+        self.facts.text_bytes = self.facts.text_bytes.saturating_add(bytes);
+        self.shares = self.shares.saturating_add(shares);
+    }
+}
+
+impl<C: FnMut(&[u8]) -> u64> Visitor<RequestPath> for Prompt<C> {
     const SIZES: bool = true;
 
     fn value(&mut self, at: &'static RequestPath, value: Value<'_>) {
+        let facts = &mut self.facts;
         match (at.field(), value) {
-            (RequestField::Model, Value::Text(model)) => self.model = Some(model.to_owned()),
+            (RequestField::Model, Value::Text(model)) => facts.model = Some(model.to_owned()),
             (RequestField::MaxOutput, Value::Count(tokens)) => {
-                self.max_output_tokens = self.max_output_tokens.max(Some(tokens));
+                facts.max_output_tokens = facts.max_output_tokens.max(Some(tokens));
             }
             (RequestField::Choices, Value::Count(choices)) => {
-                self.choices = self.choices.max(choices);
+                facts.choices = facts.choices.max(choices);
             }
             _ => {}
         }
     }
 
-    fn string(&mut self, length: u64, beginning: &[u8]) {
-        let counted = if is_data_url(beginning) {
-            length.min(LARGEST_IMAGE)
-        } else {
-            length
+    fn text(&mut self, _at: Option<&'static RequestPath>, written: &[u8]) {
+        self.inlined = self.place.inlined(written);
+        if self.inlined.is_some() {
+            return;
+        }
+        let shares = match self.place {
+            Place::Sealed => text::TOKEN * (written.len() as u64).div_ceil(SEALED_BYTES),
+            _ => (self.count)(written),
         };
-        self.text_bytes = self.text_bytes.saturating_add(counted.max(LEAST_STRING));
+        self.add_text(0, shares);
+    }
+
+    fn string(&mut self, length: u64, beginning: &[u8]) {
+        self.image_parts += usize::from(self.place.tells_an_image(beginning));
+        match self.inlined.take() {
+            Some(inlined) => {
+                match inlined {
+                    Inlined::Image(size) => self.facts.images.push(size),
+                    Inlined::File => self.facts.files += 1,
+                }
+                // What follows in a list of them is one more.
+                self.place = Place::Payload;
+            }
+            None => {
+                // The quotes around it, or what takes their place.
+                self.add_text(length.max(LEAST_STRING), text::TOKEN);
+                self.place = Place::after(beginning);
+            }
+        }
     }
 
     fn bare(&mut self, bytes: &[u8]) {
@@ -173,24 +274,15 @@ impl Visitor<RequestPath> for RequestFacts {
             b',' => LEAST_STRING,
             _ => 0,
         });
-        self.text_bytes = self.text_bytes.saturating_add(text.sum());
+        self.add_text(text.sum(), text::bound_of_bare(bytes));
     }
-}
-
-/// Whether a string begins like `data:image/png;base64,`. Prose may begin with `data:` as well.
-fn is_data_url(beginning: &[u8]) -> bool {
-    const BASE64: &[u8] = b";base64,";
-
-    beginning.starts_with(b"data:")
-        && beginning
-            .windows(BASE64.len())
-            .take_while(|window| !window[0].is_ascii_whitespace())
-            .any(|window| window == BASE64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const IMAGES: ImageTokens = ImageTokens::each(1_000);
 
     fn facts(json: &str) -> RequestFacts {
         RequestFacts::from_json(json.as_bytes())
@@ -236,16 +328,124 @@ mod tests {
     }
 
     #[test]
-    fn images_are_not_text() {
-        let payload = "A".repeat(3_000_000);
-        let image = format!(r#"{{"url":"data:image/png;base64,{payload}"}}"#);
-        assert_eq!(facts(&image).text_bytes, 4 + LARGEST_IMAGE);
-        let small = r#"{"url":"data:image/png;base64,AAAA"}"#;
-        assert_eq!(facts(small).text_bytes, 4 + 26);
-        for prose in ["data: ;base64,", "data:", "xdata:image/png;base64,"] {
-            let json = format!(r#"{{"url":"{prose}{payload}"}}"#);
-            assert!(facts(&json).text_bytes > 3_000_000, "{prose}");
+    fn bounds_the_tokens_of_every_string() {
+        let cases = [
+            (r#"{}"#, 0),
+            // A token for the quotes of each, and what is between them.
+            (r#"{"a":""}"#, 2 + 1),
+            (r#"{"a":"b c d"}"#, 2 + 4),
+            (r#"{"a":["b","c"]}"#, 2 + 2 + 2 + 1),
+        ];
+        for (json, expected) in cases {
+            assert_eq!(facts(json).text_tokens, Some(expected), "{json}");
         }
+        let sealed = format!(r#"{{"signature":"{}"}}"#, "Ab1/".repeat(100));
+        let open = sealed.replace("signature", "sincerity");
+        assert!(facts(&sealed).text_tokens < facts(&open).text_tokens);
+    }
+
+    const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC";
+
+    fn image() -> Option<ImageSize> {
+        cfg!(feature = "images").then_some(ImageSize::new(1, 1))
+    }
+
+    #[test]
+    fn images_are_not_text() {
+        let shapes = [
+            // OpenAI's chat, and its responses.
+            r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,PIXEL"}}"#,
+            r#"{"type":"input_image","image_url":"data:image/png;base64,PIXEL"}"#,
+            // Anthropic.
+            r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"PIXEL"}}"#,
+            // Gemini.
+            r#"{"inlineData":{"mimeType":"image/png","data":"PIXEL"}}"#,
+            // Bedrock.
+            r#"{"image":{"format":"png","source":{"bytes":"PIXEL"}}}"#,
+            // Ollama.
+            r#"{"role":"user","content":"What is it?","images":["PIXEL"]}"#,
+        ];
+        let large = PIXEL.to_owned() + &"A".repeat(3_000_000);
+        for shape in shapes {
+            let json = shape.replace("PIXEL", &large);
+            let found = facts(&json);
+            assert_eq!(found.images, [image()], "{shape}");
+            assert_eq!(found.files, 0, "{shape}");
+            assert!(found.text_bytes < 200, "{shape}");
+            assert!(found.text_tokens < Some(60), "{shape}");
+        }
+        let both = shapes[5].replace(r#""PIXEL""#, &format!(r#""{PIXEL}","{PIXEL}""#));
+        assert_eq!(facts(&both).images, [image(), image()]);
+        let text =
+            r#"{"type":"text","text":"data:image/png;base64,PIXEL"}"#.replace("PIXEL", &large);
+        assert!(facts(&text).text_bytes > 3_000_000);
+        assert_eq!(facts(&text).images, []);
+    }
+
+    #[test]
+    fn images_may_only_be_named() {
+        let url = r#"{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}"#;
+        let claude =
+            r#"{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}"#;
+        let inlined = format!(
+            r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{PIXEL}"}}}}"#
+        );
+        assert_eq!(facts(url).images, [None]);
+        assert_eq!(facts(claude).images, [None]);
+        let mixed = facts(&format!("[{url},{inlined},{claude}]"));
+        assert_eq!(mixed.images, [image(), None, None]);
+        assert_eq!(
+            mixed
+                .cost(Charge::Actual, ImageTokens::each(7))
+                .input_tokens,
+            mixed.text_tokens.unwrap() + FRAME_TOKENS + 21
+        );
+    }
+
+    #[test]
+    fn files_count_as_such() {
+        let payload = "JVBERi0xLjcK".repeat(10_000);
+        let pdf = format!(
+            r#"{{"type":"document","source":{{"type":"base64","media_type":"application/pdf","data":"{payload}"}}}}"#
+        );
+        let found = facts(&pdf);
+        assert_eq!((found.files, found.images.len()), (1, 0));
+        for charge in [Charge::Actual, Charge::Reserved] {
+            let input = found.cost(charge, IMAGES).input_tokens;
+            assert!((FILE_TOKENS..FILE_TOKENS + 100).contains(&input), "{input}");
+        }
+    }
+
+    /// Every letter is a token.
+    #[derive(Debug)]
+    struct Letters;
+
+    impl Tokenizer for Letters {
+        fn knows(&self, model: &str) -> bool {
+            model == "letters"
+        }
+
+        fn count(&self, _model: &str, text: &str) -> u64 {
+            text.chars().count() as u64
+        }
+    }
+
+    #[test]
+    fn a_tokenizer_counts_for_the_models_it_knows() {
+        let json =
+            r#"{"model":"letters","a":"\u00e9\ud83d\ude00\"","data":"data:image/png;base64,AAAA"}"#;
+        let mut counted = facts(json);
+        counted.count_by(&Letters, json.as_bytes());
+        let expected = "modellettersaé😀\"data".chars().count() + 5;
+        assert_eq!(counted.text_tokens, Some(expected as u64));
+        assert_eq!(counted.model.as_deref(), Some("letters"));
+        assert_eq!(counted.images, [None]);
+
+        let mut unknown = facts(json);
+        unknown.model = Some("digits".to_owned());
+        let bound = unknown.clone();
+        unknown.count_by(&Letters, json.as_bytes());
+        assert_eq!(unknown, bound);
     }
 
     #[test]
@@ -263,11 +463,14 @@ mod tests {
             choices: 3,
             ..RequestFacts::default()
         };
-        let reserved = facts.cost(Charge::Reserved);
+        let reserved = facts.cost(Charge::Reserved, IMAGES);
         assert_eq!(reserved.input_tokens, 251);
         assert_eq!(reserved.output_tokens, 300);
         assert_eq!(reserved.tokens, 551);
-        assert_eq!(facts.cost(Charge::Actual).input_tokens, 501 + FRAME_TOKENS);
+        assert_eq!(
+            facts.cost(Charge::Actual, IMAGES).input_tokens,
+            501 + FRAME_TOKENS
+        );
     }
 
     #[test]
@@ -277,7 +480,7 @@ mod tests {
             choices: 2,
             ..RequestFacts::default()
         };
-        assert_eq!(facts.cost(Charge::Actual).output_tokens, 100);
+        assert_eq!(facts.cost(Charge::Actual, IMAGES).output_tokens, 100);
     }
 
     #[test]
@@ -293,7 +496,7 @@ mod tests {
             .with_input_tokens(7)
             .with_output_tokens(5)
             .with_tokens(12);
-        assert_eq!(facts.cost(Charge::Actual), expected);
+        assert_eq!(facts.cost(Charge::Actual, IMAGES), expected);
     }
 
     #[test]
@@ -304,7 +507,7 @@ mod tests {
             choices: u64::MAX,
             ..RequestFacts::default()
         };
-        assert_eq!(facts.cost(Charge::Actual).tokens, u64::MAX);
+        assert_eq!(facts.cost(Charge::Actual, IMAGES).tokens, u64::MAX);
     }
 
     #[test]
@@ -315,6 +518,6 @@ mod tests {
             assumed_output_tokens: 9,
             ..RequestFacts::default()
         };
-        assert_eq!(facts.cost(Charge::Actual), Cost::request());
+        assert_eq!(facts.cost(Charge::Actual, IMAGES), Cost::request());
     }
 }

@@ -1,7 +1,7 @@
 use http::{HeaderMap, StatusCode};
 
 use super::error_body::ErrorBody;
-use super::{Provider, Refusal, RefusalCause, gemini};
+use super::{ImageTokens, Provider, Refusal, RefusalCause, anthropic, gemini};
 
 /// Google's Vertex AI: Gemini, and Claude through `rawPredict` and `streamRawPredict`.
 ///
@@ -13,6 +13,13 @@ pub struct Vertex;
 impl Provider for Vertex {
     fn name(&self) -> &'static str {
         "vertex"
+    }
+
+    fn image_tokens(&self, model: Option<&str>) -> ImageTokens {
+        match model {
+            Some(model) if model.contains("claude") => anthropic::IMAGE_TOKENS,
+            _ => gemini::IMAGE_TOKENS,
+        }
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {

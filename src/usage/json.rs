@@ -1,5 +1,9 @@
 //! Reads the scalars at fixed paths out of JSON that arrives in pieces.
 
+mod unescape;
+
+pub(crate) use self::unescape::unescape;
+
 /// The largest number taken for a count. No window of any provider holds as many tokens, and sums
 /// of such numbers stay far from overflow.
 pub(crate) const MAX_COUNT: u64 = 1_000_000_000_000;
