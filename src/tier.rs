@@ -158,8 +158,9 @@ impl Tier {
     /// It begins with a single request. From the headers of its answer come the limits, each with
     /// the usual margin, and from then on whatever the provider reports is in force, lower or
     /// higher. As long as no answer has told any limit, requests go one at a time: each waits for the
-    /// head of the answer before it, at most 60 s. A provider that never reports limits (Gemini, for
-    /// one) is better described by [`Tier::builder`].
+    /// head of the answer before it, at most 60 s. A limit that no answer has told is not kept: a
+    /// provider that never reports some of its limits (Groq those on requests per minute, Gemini all of
+    /// them) is better described by [`Tier::lookup`] or [`Tier::builder`].
     ///
     /// It stands for any model of the provider, on one budget. Where models have limits of their own,
     /// name the model: `Tier::builder(provider, model).discover()`.
@@ -167,8 +168,8 @@ impl Tier {
     /// ```
     /// use proactive_rate_limit::Tier;
     ///
-    /// let tier = Tier::discover("groq")?;
-    /// assert_eq!(tier.to_string(), "groq/any@discovered");
+    /// let tier = Tier::discover("anthropic")?;
+    /// assert_eq!(tier.to_string(), "anthropic/any@discovered");
     /// assert!(tier.discovers_limits());
     /// # Ok::<(), proactive_rate_limit::TierError>(())
     /// ```

@@ -285,3 +285,285 @@ async fn alternating_limits_are_found_again() {
         assert_at_rest(&pool.stats());
     }
 }
+
+fn reported(meter: Meter, window: Option<Duration>, limit: u64, used: u64) -> ReportedLimit {
+    let mut report = ReportedLimit::of(meter);
+    report.window = window;
+    report.limit = Some(limit);
+    report.remaining = Some(limit.saturating_sub(used));
+    report.reset = Some(MINUTE);
+    report
+}
+
+/// A server of fixed minutes says of itself what an hour that refills would.
+#[tokio::test(start_paused = true)]
+async fn a_fixed_minute_is_not_taken_for_an_hour() {
+    let pool = pool();
+    let (mut served, mut used) = (0, 0);
+    for second in 0..600_u64 {
+        if second % 60 == 0 {
+            used = 0;
+        }
+        if let Ok(mut permit) = pool.try_acquire(Cost::request()) {
+            served += 1;
+            used += 1;
+            let mut report = reported(Meter::Requests, None, 60, used);
+            report.reset = Some(MINUTE - SECOND * u32::try_from(second % 60).unwrap());
+            permit.answered_with(&[report]);
+            permit.settle(Cost::request());
+        }
+        sleep(SECOND).await;
+    }
+    // One a second but for the margin of two.
+    assert_eq!(served, 580);
+}
+
+/// OpenAI's headers speak of the day or of the minute, whichever is nearer to its end.
+#[tokio::test(start_paused = true)]
+async fn limits_that_refill_are_told_apart_by_their_numbers() {
+    let refilling = |limit, used, window: Duration| {
+        let mut report = reported(Meter::Requests, None, limit, used);
+        report.reset = Some(window * u32::try_from(used).unwrap() / u32::try_from(limit).unwrap());
+        report.refills = true;
+        report
+    };
+    let day = Duration::from_secs(24 * 60 * 60);
+    let pool = pool();
+    let mut served = 0;
+    for second in 0..600 {
+        if let Ok(mut permit) = pool.try_acquire(Cost::request()) {
+            served += 1;
+            permit.answered_with(&[match second {
+                0 => refilling(200, 1, day),
+                _ => refilling(3, 1, MINUTE),
+            }]);
+            permit.settle(Cost::request());
+        }
+        sleep(SECOND).await;
+    }
+    let limits: Vec<_> = pool
+        .stats()
+        .limits
+        .iter()
+        .map(|l| (l.limit, l.window))
+        .collect();
+    assert!(
+        limits.contains(&(3, MINUTE)) && limits.len() <= 2,
+        "{limits:?}"
+    );
+    // One in each minute and now and then one more: 3 less the margin of 2.
+    assert!((10..=20).contains(&served), "{served}");
+}
+
+/// Later reports replace the first one; it does not come back.
+#[tokio::test(start_paused = true)]
+async fn the_last_report_is_in_force() {
+    let big = Cost::request().with_tokens(5_000);
+    let pool = pool();
+    let mut permit = pool.acquire(Cost::request()).await.unwrap();
+    permit.answered_with(&[reported(Meter::Tokens, Some(MINUTE), 4_000, 10)]);
+    permit.settle(Cost::request());
+    let mut permit = pool.acquire(Cost::request()).await.unwrap();
+    permit.answered_with(&[reported(Meter::Tokens, Some(MINUTE), 100_000, 10)]);
+    permit.settle(Cost::request());
+    for gap in [61, 120, 299] {
+        sleep(SECOND * gap).await;
+        let mut permit = pool.acquire(big).await.unwrap();
+        permit.answered_with(&[reported(Meter::Tokens, Some(MINUTE), 100_000, 5_000)]);
+        permit.settle(big);
+    }
+    let mut permit = pool.acquire(Cost::request()).await.unwrap();
+    permit.answered_with(&[reported(Meter::Tokens, Some(MINUTE), 1_000, 10)]);
+    permit.settle(Cost::request());
+    sleep(SECOND * 299).await;
+    assert!(pool.try_acquire(big).is_err());
+}
+
+/// The minute that only later answers name is kept beside the day that the first one named.
+#[tokio::test(start_paused = true)]
+async fn a_second_window_of_one_meter_is_discovered() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let pool = pool();
+    let (mut sent, mut worst) = (0, 0);
+    for tick in 0..1_200_u64 {
+        if tick % 120 == 0 {
+            sent = 0;
+        }
+        if let Ok(mut permit) = pool.try_acquire(Cost::request()) {
+            sent += 1;
+            worst = worst.max(sent);
+            let daily = reported(Meter::Requests, Some(day), 100_000, 1_000);
+            let minutely = reported(Meter::Requests, Some(MINUTE), 60, sent);
+            match tick {
+                0 => permit.answered_with(&[daily]),
+                _ => permit.answered_with(&[daily, minutely]),
+            }
+            permit.settle(Cost::request());
+        }
+        sleep(SECOND / 2).await;
+    }
+    assert_eq!(worst, 58);
+}
+
+/// What is in flight when a limit is discovered counts in it, and so does what had ended before.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_discovered_late_counts_what_was_sent_before() {
+    let cost = Cost::request().with_tokens(1_000);
+    let requests = || reported(Meter::Requests, Some(MINUTE), 60_000, 1);
+    for (window, ended) in [(MINUTE, true), (MINUTE, false), (2 * MINUTE, false)] {
+        let pool = pool();
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            let mut permit = pool.acquire(cost).await.unwrap();
+            permit.answered_with(&[requests()]);
+            match ended {
+                true => permit.settle(cost),
+                false => open.push(permit),
+            }
+        }
+        let mut permit = pool.acquire(cost).await.unwrap();
+        let mut tokens = reported(Meter::Tokens, Some(window), 10_000, 0);
+        tokens.remaining = None;
+        permit.answered_with(&[requests(), tokens]);
+        permit.settle(cost);
+        sleep(SECOND).await;
+        // 9,000 of 9,998.
+        assert!(
+            pool.try_acquire(cost).is_err(),
+            "{window:?}, ended: {ended}"
+        );
+        for mut permit in open {
+            permit.answered();
+            permit.settle(cost);
+        }
+        sleep(SECOND).await;
+        assert!(
+            pool.try_acquire(cost).is_err(),
+            "{window:?}, ended: {ended}"
+        );
+        sleep(window).await;
+        pool.try_acquire(cost).unwrap().settle(cost);
+        assert_at_rest(&pool.stats());
+    }
+}
+
+/// Random honest providers: thirty callers, heads that take up to eight seconds, pauses that put
+/// limits in doubt, answers without headers.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_discovered_is_kept() {
+    for seed in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (requests, tokens) = (rng.u64(20..320), rng.u64(5_000..55_000));
+        let server = honest::Server::new(requests, tokens, rng);
+        let worst = server.drive(&pool(), 20 * MINUTE).await;
+        assert!(
+            worst.0 <= requests - 2 && worst.1 <= tokens - 2,
+            "seed {seed}: {worst:?} of {requests} requests and {tokens} tokens"
+        );
+    }
+}
+
+/// A provider of sliding minutes that tells all it counts.
+mod honest {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex, PoisonError};
+    use std::time::Duration;
+
+    use proactive_rate_limit::{Cost, Meter, Pool};
+    use tokio::task::JoinSet;
+    use tokio::time::{Instant, sleep, sleep_until};
+
+    use super::{MINUTE, SECOND, reported};
+
+    #[derive(Clone)]
+    pub(super) struct Server {
+        limits: (u64, u64),
+        slowest_head: u64,
+        state: Arc<Mutex<State>>,
+    }
+
+    struct State {
+        rng: fastrand::Rng,
+        log: VecDeque<(Instant, u64)>,
+        worst: (u64, u64),
+        quiet_until: Instant,
+    }
+
+    impl Server {
+        pub(super) fn new(requests: u64, tokens: u64, mut rng: fastrand::Rng) -> Self {
+            Self {
+                limits: (requests, tokens),
+                slowest_head: rng.u64(1..8_000),
+                state: Arc::new(Mutex::new(State {
+                    rng,
+                    log: VecDeque::new(),
+                    worst: (0, 0),
+                    quiet_until: Instant::now(),
+                })),
+            }
+        }
+
+        fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+            act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        /// The most requests and tokens it counted in any minute.
+        pub(super) async fn drive(&self, pool: &Pool, time: Duration) -> (u64, u64) {
+            let end = Instant::now() + time;
+            let mut callers = JoinSet::new();
+            for _ in 0..30 {
+                let (server, pool) = (self.clone(), pool.clone());
+                callers.spawn(async move {
+                    while Instant::now() < end {
+                        server.call(&pool).await;
+                    }
+                });
+            }
+            callers.join_all().await;
+            self.with(|state| state.worst)
+        }
+
+        async fn call(&self, pool: &Pool) {
+            sleep_until(self.with(|state| state.quiet_until)).await;
+            let tokens = self.with(|state| state.rng.u64(1..=1_000));
+            let cost = Cost::request().with_tokens(tokens);
+            let Ok(mut permit) = pool.acquire(cost).await else {
+                return sleep(SECOND).await;
+            };
+            let arrival = self.with(|state| state.rng.u64(..450));
+            sleep(Duration::from_millis(arrival)).await;
+            let used = self.count(tokens);
+            let head = self.with(|state| state.rng.u64(..self.slowest_head));
+            sleep(Duration::from_millis(head)).await;
+            let is_silent = self.with(|state| state.rng.u8(..10) == 0);
+            let reports = [
+                reported(Meter::Requests, Some(MINUTE), self.limits.0, used.0),
+                reported(Meter::Tokens, Some(MINUTE), self.limits.1, used.1),
+            ];
+            match is_silent {
+                true => permit.answered(),
+                false => permit.answered_with(&reports),
+            }
+            permit.settle(cost);
+            self.with(|state| {
+                if state.rng.u16(..400) == 0 {
+                    state.quiet_until = Instant::now() + 330 * SECOND;
+                }
+            });
+        }
+
+        fn count(&self, tokens: u64) -> (u64, u64) {
+            let now = Instant::now();
+            self.with(|state| {
+                while state.log.front().is_some_and(|(at, _)| *at + MINUTE <= now) {
+                    state.log.pop_front();
+                }
+                state.log.push_back((now, tokens));
+                let tokens = state.log.iter().map(|(_, tokens)| tokens).sum();
+                let used = (state.log.len() as u64, tokens);
+                state.worst = (state.worst.0.max(used.0), state.worst.1.max(used.1));
+                used
+            })
+        }
+    }
+}

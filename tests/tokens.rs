@@ -3,11 +3,18 @@
 //! `cargo test --test tokens -- --nocapture` prints the table.
 
 use std::fs;
+use std::future;
 use std::path::Path;
 
 use bpe_openai::{cl100k_base, o200k_base};
+use bytes::Bytes;
 use fastrand::Rng;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body_util::Full;
 use proactive_rate_limit::provider::{OpenAiTokenizer, RequestFacts, Tokenizer};
+use proactive_rate_limit::{BoxError, Limit, ProactiveRateLimitLayer, RateLimitTracker, Tier};
+use tower::{Layer, ServiceExt, service_fn};
 
 const SEED: u64 = 20_261_124;
 
@@ -337,4 +344,39 @@ fn a_tokenizer_counts_the_text_of_a_request() {
     let cl100k = cl100k_base().count(prose.as_str()) as u64;
     assert_eq!(OpenAiTokenizer.count("gpt-4", &prose), cl100k);
     assert_ne!(cl100k, o200k(&prose));
+}
+
+/// The layer reserves what its tokenizer counts, for the models it knows.
+#[tokio::test(start_paused = true)]
+async fn a_layer_reserves_what_its_tokenizer_counts() {
+    let reserved = async |model: &str, counts: bool| {
+        let tier = Tier::builder("openai-compatible", model)
+            .limit(Limit::input_tokens(1_000_000).per_minute())
+            .build()
+            .unwrap();
+        let layer = ProactiveRateLimitLayer::new(tier).tracker(&RateLimitTracker::new());
+        let layer = match counts {
+            true => layer.tokenizer(OpenAiTokenizer),
+            false => layer,
+        };
+        let silent = service_fn(|_: Request<Full<Bytes>>| {
+            future::pending::<Result<Response<Full<Bytes>>, BoxError>>()
+        });
+        let body = serde_json::json!({"model": model, "messages": [{"content": prose()}]});
+        let request = Request::post("/v1/chat/completions")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
+        let mut response = layer.layer(silent).oneshot(request).boxed();
+        assert!(response.as_mut().now_or_never().is_none());
+        layer.stats().unwrap().limits[0].used
+    };
+    let counted = o200k(&prose());
+    let with = reserved("gpt-4o", true).await;
+    // Names, roles and what frames a prompt.
+    assert!((counted..counted + 40).contains(&with), "{with}");
+    let bound = reserved("gpt-4o", false).await;
+    assert!(bound > counted + 1_000, "{bound}");
+    // Nobody knows how GPT-6 counts.
+    let unknown = reserved("gpt-6-sol", true).await;
+    assert_eq!(unknown, reserved("gpt-6-sol", false).await);
 }

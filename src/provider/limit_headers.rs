@@ -29,6 +29,7 @@ pub struct LimitHeaders {
     remaining: HeaderName,
     reset: Option<HeaderName>,
     window: Option<Duration>,
+    refills: bool,
     rounded_to: u64,
 }
 
@@ -58,6 +59,7 @@ impl LimitHeaders {
                 None => None,
             },
             window: None,
+            refills: false,
             rounded_to: 1,
         }
     }
@@ -66,6 +68,14 @@ impl LimitHeaders {
     #[must_use]
     pub const fn per(mut self, window: Duration) -> Self {
         self.window = Some(window);
+        self
+    }
+
+    /// These headers, known to give as the reset when the limit is full again, of one that refills all
+    /// the time.
+    #[must_use]
+    pub const fn refilling(mut self) -> Self {
+        self.refills = true;
         self
     }
 
@@ -88,6 +98,7 @@ impl LimitHeaders {
             limit,
             remaining,
             reset: self.reset.as_ref().and_then(|name| head.reset(name)),
+            refills: self.refills,
             rounded_to: self.rounded_to,
             ..ReportedLimit::of(self.meter)
         })

@@ -1,4 +1,9 @@
-use super::{Counting, ImageTokens, Provider, RequestFacts};
+use std::time::SystemTime;
+
+use http::{HeaderMap, StatusCode};
+
+use super::openai_compatible::{self, GATEWAY, PROJECT_TOKENS, REQUESTS, TOKENS};
+use super::{Counting, Feedback, ImageTokens, LimitHeaders, Provider, RequestFacts};
 use crate::schedule::Cost;
 use crate::tier::Charge;
 
@@ -7,6 +12,8 @@ use crate::tier::Charge;
 /// - A request counts the larger of its output cap and an estimate from its characters (rate-limits
 ///   guide, read 2026-11-23), not their sum: that is what its tokens reserve under
 ///   [`Charge::Reserved`].
+/// - Its limits refill all the time, and its resets tell when they are full (recorded answers, read
+///   2026-11-23).
 /// - That unused tokens come back is not documented, so that is the default.
 /// - Cached prompt tokens count in full (prompt-caching guide, read 2026-11-23).
 /// - A stream reports usage only if the request has `"stream_options":{"include_usage":true}`; the
@@ -21,6 +28,15 @@ pub struct OpenAi;
 pub(super) const IMAGE_TOKENS: ImageTokens = ImageTokens::by_patches(32, 14_400)
     .weighed(120)
     .unseen(3_000);
+
+/// In recorded answers (read 2026-11-23) a reset is the share of the limit that was used, of a day or of a
+/// minute: the time until all of it has come back.
+static LIMITS: [LimitHeaders; 4] = [
+    REQUESTS.refilling(),
+    TOKENS.refilling(),
+    PROJECT_TOKENS.refilling(),
+    GATEWAY,
+];
 
 impl Provider for OpenAi {
     fn name(&self) -> &'static str {
@@ -42,6 +58,10 @@ impl Provider for OpenAi {
             Charge::Actual => Counting::ALL,
             Charge::Reserved => Counting::ALL.of_the_larger_part(),
         }
+    }
+
+    fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
+        openai_compatible::feedback_of(&LIMITS, status, headers, now)
     }
 }
 

@@ -136,39 +136,51 @@ pub(super) static USAGE: [UsagePath; 29] = [
 ];
 
 /// OpenAI's names (rate-limits guide, read 2026-11-23; a project may have a token limit of its
-/// own), and those of gateways that count requests only.
-static LIMITS: [LimitHeaders; 4] = [
-    LimitHeaders::new(
-        Meter::Requests,
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        Some("x-ratelimit-reset-requests"),
-    ),
-    LimitHeaders::new(
-        Meter::Tokens,
-        "x-ratelimit-limit-tokens",
-        "x-ratelimit-remaining-tokens",
-        Some("x-ratelimit-reset-tokens"),
-    ),
-    LimitHeaders::new(
-        Meter::Tokens,
-        "x-ratelimit-limit-project-tokens",
-        "x-ratelimit-remaining-project-tokens",
-        Some("x-ratelimit-reset-project-tokens"),
-    ),
-    LimitHeaders::new(
-        Meter::Requests,
-        "x-ratelimit-limit",
-        "x-ratelimit-remaining",
-        Some("x-ratelimit-reset"),
-    ),
-];
+/// own).
+pub(super) const REQUESTS: LimitHeaders = LimitHeaders::new(
+    Meter::Requests,
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    Some("x-ratelimit-reset-requests"),
+);
+pub(super) const TOKENS: LimitHeaders = LimitHeaders::new(
+    Meter::Tokens,
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    Some("x-ratelimit-reset-tokens"),
+);
+pub(super) const PROJECT_TOKENS: LimitHeaders = LimitHeaders::new(
+    Meter::Tokens,
+    "x-ratelimit-limit-project-tokens",
+    "x-ratelimit-remaining-project-tokens",
+    Some("x-ratelimit-reset-project-tokens"),
+);
+
+/// Those of gateways that count requests only.
+pub(super) const GATEWAY: LimitHeaders = LimitHeaders::new(
+    Meter::Requests,
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    Some("x-ratelimit-reset"),
+);
+
+static LIMITS: [LimitHeaders; 4] = [REQUESTS, TOKENS, PROJECT_TOKENS, GATEWAY];
 
 /// Where gateways that count requests tell the end of the window.
 static RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 pub(super) fn feedback(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {
-    Feedback::read(status, headers, now, &LIMITS).or_wait_for(&RESET, headers, now)
+    feedback_of(&LIMITS, status, headers, now)
+}
+
+/// The same, of other limits.
+pub(super) fn feedback_of(
+    limits: &[LimitHeaders],
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: SystemTime,
+) -> Feedback {
+    Feedback::read(status, headers, now, limits).or_wait_for(&RESET, headers, now)
 }
 
 /// OpenAI's error-codes page of 2026-08-26 and its texts, read 2026-11-23. A rate limit and a

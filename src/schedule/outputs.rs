@@ -11,14 +11,11 @@ pub(super) struct Outputs {
     certainty: f64,
     classes: Vec<(u32, Flight)>,
     relief: u64,
-    /// How often it was started anew.
-    generation: u32,
 }
 
 /// An answer that is counted among others.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Boarding {
-    generation: u32,
     class: u32,
     number: u64,
     cap: u64,
@@ -34,15 +31,7 @@ impl Outputs {
             certainty: reserve.certainty()?,
             classes: Vec::new(),
             relief: 0,
-            generation: 0,
         })
-    }
-
-    /// Takes nothing that is in flight into account any more, and forgets what it learned.
-    pub(super) fn restart(&mut self) {
-        self.classes.clear();
-        self.relief = 0;
-        self.generation = self.generation.wrapping_add(1);
     }
 
     /// A request of this cost was sent.
@@ -57,25 +46,12 @@ impl Outputs {
         let class = cap.next_power_of_two().trailing_zeros();
         let number = self.flight(class).enter(cap);
         self.measure();
-        Some(Boarding {
-            generation: self.generation,
-            class,
-            number,
-            cap,
-        })
+        Some(Boarding { class, number, cap })
     }
 
     /// It has ended. `charged` is what the provider counts for it, if it is known.
     pub(super) fn leave(&mut self, boarding: Boarding, reserved: &Cost, charged: Option<&Cost>) {
-        let Boarding {
-            generation,
-            class,
-            number,
-            cap,
-        } = boarding;
-        if generation != self.generation {
-            return;
-        }
+        let Boarding { class, number, cap } = boarding;
         // What is charged as it was reserved is charged so for want of a better number.
         let measured = charged.filter(|charged| *charged != reserved);
         let taken = measured.map(|charged| {

@@ -67,8 +67,9 @@ pub struct Proactive {
     respaced_until: Timestamp,
     /// Everything granted so far and not released. Only differences count, so it may wrap.
     granted: Cost,
-    /// How many entries are neither settled nor released.
+    /// How many entries are neither settled nor released, and what they cost together.
     under_way: usize,
+    committed: Cost,
 }
 
 impl Proactive {
@@ -93,6 +94,7 @@ impl Proactive {
             respaced_until: Timestamp::ZERO,
             granted: Cost::ZERO,
             under_way: 0,
+            committed: Cost::ZERO,
         };
         strategy.respace();
         strategy.with_output_reserve(OutputReserve::default())
@@ -155,6 +157,7 @@ impl Proactive {
     #[must_use]
     pub fn discovering(mut self, margin: Margin) -> Self {
         self.discovers = Some(margin);
+        self.expect_usual();
         self
     }
 
@@ -167,12 +170,13 @@ impl Proactive {
         self.windows.iter().filter(|window| !window.is_gone())
     }
 
-    /// What counts of ours in the narrowest window of each meter.
+    /// What counts of ours in the narrowest window of each meter, in one that stands if there is any.
     fn counted(&self) -> Cost {
         let of = |meter| {
-            self.standing()
+            self.windows
+                .iter()
                 .filter(|window| window.limit().meter() == meter)
-                .min_by_key(|window| window.limit().window())
+                .min_by_key(|window| (window.is_gone(), window.limit().window()))
                 .map_or(0, Window::ours)
         };
         Cost {
@@ -193,17 +197,17 @@ impl Proactive {
 
     /// How long nothing may follow a request of this cost. After a pause those who waited must not
     /// all come at once, even where nothing else spaces them: each takes the time in which the
-    /// windows give back what it costs.
+    /// windows give back what it costs, those that are longer than a minute as if they were one.
     fn interval(&self, now: Timestamp, cost: &Cost) -> Duration {
         let usual = self.pace.interval();
         if now >= self.respaced_until {
             return usual;
         }
         self.standing()
-            .filter(|window| window.limit().window() <= LONGEST_PACED_WINDOW)
             .map(|window| {
+                let length = window.limit().window().min(LONGEST_PACED_WINDOW);
                 let amount = u128::from(cost.of(window.limit().meter()).min(window.amount()));
-                let nanos = u128::from(saturating_nanos(window.limit().window())) * amount
+                let nanos = u128::from(saturating_nanos(length)) * amount
                     / u128::from(window.amount().max(1));
                 Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
             })
@@ -269,8 +273,9 @@ impl Proactive {
         };
         let limits = self.limits();
         let is_spaced = !self.pace.interval().is_zero();
-        let standing = self.windows.iter_mut().filter(|window| !window.is_gone());
-        for (window, limit) in standing.zip(&limits) {
+        let windows = self.windows.iter_mut().enumerate();
+        let standing = windows.filter(|(_, window)| !window.is_gone());
+        for ((index, window), limit) in standing.zip(&limits) {
             let report = reports::about(limit, &limits, reports);
             window.weigh(now.time, report.is_some());
             let Some(report) = report else {
@@ -282,14 +287,21 @@ impl Proactive {
                     || self.follows_raises && reports::is_certain(report, limit.window());
                 window.report_amount(now.time, entry.sent, amount, raises);
             }
-            if let (Some(remaining), true) =
-                (report.remaining, reports::is_narrowest(limit, &limits))
-            {
-                let most = entry.mark.zip(self.granted, u64::wrapping_add);
+            // Of what was under way before the window was discovered it is not known what counted
+            // then.
+            let tells_use = index < entry.windows && reports::tells_use(report, limit, &limits);
+            if let (Some(remaining), true) = (report.remaining, tells_use) {
+                let most = match reports::is_narrowest(limit, &limits) {
+                    true => entry
+                        .mark
+                        .zip(self.granted, u64::wrapping_add)
+                        .of(limit.meter()),
+                    false => window.most_since(now, entry.sent),
+                };
                 let ours = Ours {
                     sent: entry.sent,
                     anchor,
-                    most: most.of(limit.meter()),
+                    most,
                     own: entry.cost.of(limit.meter()),
                     is_even: is_spaced && limit.meter() == Meter::Requests,
                 };
@@ -361,6 +373,7 @@ impl SchedulingStrategy for Proactive {
             window.hold(cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(*cost, u64::wrapping_add);
+        self.committed = self.committed.zip(*cost, u64::saturating_add);
         self.under_way += 1;
         self.pace.grant(now, self.interval(now, cost));
         entry
@@ -386,11 +399,13 @@ impl SchedulingStrategy for Proactive {
         if let Some(wait) = latest.0 {
             return Decision::Wait(wait);
         }
-        for window in self.windows.iter_mut().take(entry.windows) {
+        for window in &mut self.windows {
             let meter = window.limit().meter();
             window.unhold(entry.cost.of(meter));
             window.hold(cost.of(meter));
         }
+        self.committed = self.committed.zip(entry.cost, u64::saturating_sub);
+        self.committed = self.committed.zip(*cost, u64::saturating_add);
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
         self.granted = self.granted.zip(*cost, u64::wrapping_add);
         entry.cost = *cost;
@@ -479,9 +494,14 @@ impl SchedulingStrategy for Proactive {
             },
             wall: entry.wall,
         };
-        for window in self.windows.iter_mut().take(entry.windows) {
+        for (index, window) in self.windows.iter_mut().enumerate() {
+            let settle = match index < entry.windows {
+                true => Window::settle,
+                false => Window::settle_held,
+            };
             let reserved = entry.cost.of(window.limit().meter());
-            window.settle(
+            settle(
+                window,
                 moment,
                 entry.phase,
                 anchor,
@@ -490,6 +510,7 @@ impl SchedulingStrategy for Proactive {
                 &self.timing,
             );
         }
+        self.committed = self.committed.zip(entry.cost, u64::saturating_sub);
         // What is held no more must be no relief any more.
         self.leave(&mut entry, &settlement);
         self.under_way = self.under_way.saturating_sub(1);
@@ -501,16 +522,17 @@ impl SchedulingStrategy for Proactive {
             return;
         }
         self.end_probe(&mut entry);
-        for window in self.windows.iter_mut().take(entry.windows) {
+        for window in &mut self.windows {
             window.unhold(entry.cost.of(window.limit().meter()));
         }
         self.granted = self.granted.zip(entry.cost, u64::wrapping_sub);
+        self.committed = self.committed.zip(entry.cost, u64::saturating_sub);
         self.under_way = self.under_way.saturating_sub(1);
         self.pace.ungrant(self.interval(now, &entry.cost));
     }
 
-    /// A number below the configured one is believed at once, for a window's length or 300 s; a
-    /// higher one only where that was [asked for](Self::following_raises). What is used beyond all
+    /// A number below the configured one is believed at once, for a window's length or 300 s, one of
+    /// what may be in flight for 60 s; a higher one only where that was [asked for](Self::following_raises). What is used beyond all
     /// that may be ours is somebody else's. It is taken to go on growing as it did, and counts until
     /// the next report, or until it has expired; then one request goes first to find out.
     ///
@@ -545,10 +567,8 @@ impl SchedulingStrategy for Proactive {
     fn paused(&mut self, _now: Timestamp, until: Timestamp) {
         self.probe.pause(until);
         let window = self
-            .windows
-            .iter()
-            .map(|window| window.limit().window())
-            .filter(|window| *window <= LONGEST_PACED_WINDOW)
+            .standing()
+            .map(|window| window.limit().window().min(LONGEST_PACED_WINDOW))
             .max();
         self.respaced_until = self
             .respaced_until

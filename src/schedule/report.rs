@@ -19,6 +19,9 @@ pub struct ReportedLimit {
     pub remaining: Option<u64>,
     /// In how long it is full again, or its window ends.
     pub reset: Option<Duration>,
+    /// [`reset`](Self::reset) is known to be when it is full again, of a limit that refills all the time:
+    /// with what is used of it that tells its window.
+    pub refills: bool,
     /// [`remaining`](Self::remaining) is rounded to a multiple of this; 1 where it is exact.
     pub rounded_to: u64,
 }
@@ -32,6 +35,7 @@ impl ReportedLimit {
             limit: None,
             remaining: None,
             reset: None,
+            refills: false,
             rounded_to: 1,
         }
     }

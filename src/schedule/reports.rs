@@ -40,8 +40,9 @@ fn concerns(report: &ReportedLimit, limit: &Limit, limits: &[Limit]) -> bool {
     if report.meter != limit.meter() {
         return false;
     }
-    if let Some(window) = report.window {
-        return window == limit.window() && report.limit != Some(0);
+    if let Some(window) = certain_window(report) {
+        let is_it = limit.meter() == Meter::Concurrent || window == limit.window();
+        return is_it && report.limit != Some(0);
     }
     let Some(amount) = number(report) else {
         return false;
@@ -61,6 +62,18 @@ fn concerns(report: &ReportedLimit, limit: &Limit, limits: &[Limit]) -> bool {
     }
 }
 
+/// Whether what it says of use is certainly said of `limit`, which it is [about].
+pub(super) fn tells_use(report: &ReportedLimit, limit: &Limit, limits: &[Limit]) -> bool {
+    let is_other = |other: &&Limit| {
+        other.meter() == limit.meter()
+            && other.amount() == limit.amount()
+            && other.window() != limit.window()
+    };
+    certain_window(report).is_some()
+        || is_narrowest(limit, limits)
+        || report.limit == Some(limit.amount()) && !limits.iter().any(|other| is_other(&other))
+}
+
 /// Whether a report that does not say which window it speaks of speaks of this one: the shortest.
 pub(super) fn is_narrowest(limit: &Limit, limits: &[Limit]) -> bool {
     limits
@@ -72,14 +85,18 @@ pub(super) fn is_narrowest(limit: &Limit, limits: &[Limit]) -> bool {
 /// Whether the report certainly speaks of a window of this length, so that a higher number may be
 /// believed.
 pub(super) fn is_certain(report: &ReportedLimit, window: Duration) -> bool {
-    report.window.or_else(|| implied_window(report)) == Some(window)
+    certain_window(report) == Some(window)
+}
+
+/// The window of which it certainly speaks: the provider names it, or its numbers do.
+pub(super) fn certain_window(report: &ReportedLimit) -> Option<Duration> {
+    report.window.or_else(|| implied_window(report))
 }
 
 /// The limit that a report speaks of, where none is configured.
 pub(super) fn discovered(report: &ReportedLimit) -> Option<Limit> {
     let amount = number(report)?;
-    let window = report.window.or_else(|| implied_window(report));
-    let window = window.unwrap_or_else(|| {
+    let window = certain_window(report).unwrap_or_else(|| {
         let reset = report.reset.unwrap_or(MINUTE);
         let at_least = |window: &Duration| *window >= reset && *window >= MINUTE;
         USUAL_WINDOWS
@@ -98,9 +115,9 @@ pub(super) fn discovered(report: &ReportedLimit) -> Option<Limit> {
 }
 
 /// The window of a limit that refills continuously: full again in `reset`, it refills what was used
-/// in that time.
+/// in that time. Of one with fixed windows the same numbers would say something else.
 fn implied_window(report: &ReportedLimit) -> Option<Duration> {
-    let limit = number(report)?;
+    let limit = number(report).filter(|_| report.refills)?;
     let used = limit
         .checked_sub(report.remaining?)
         .filter(|used| *used > 0)?;
@@ -125,14 +142,47 @@ mod tests {
 
     #[test]
     fn a_refilling_limit_tells_its_window() {
+        let refilling = |limit, remaining, reset| ReportedLimit {
+            refills: true,
+            ..report(limit, remaining, reset)
+        };
         // Recorded answers of OpenAI: a day, and a minute.
-        let day = report(200, 199, Duration::from_secs(432));
+        let day = refilling(200, 199, Duration::from_secs(432));
         assert_eq!(discovered(&day), Some(Limit::requests(200).per_day()));
-        let minute = report(150_000, 149_990, Duration::from_millis(4));
+        let minute = refilling(150_000, 149_990, Duration::from_millis(4));
         assert_eq!(
             discovered(&minute),
             Some(Limit::requests(150_000).per_minute())
         );
+        assert!(is_certain(&day, Duration::from_secs(24 * 60 * 60)));
+    }
+
+    #[test]
+    fn a_window_that_ends_tells_no_more_than_that() {
+        // With one of 60 used, the hour would be full again in a minute as well.
+        let begun = report(60, 59, MINUTE);
+        assert_eq!(discovered(&begun), Some(Limit::requests(60).per_minute()));
+        assert!(!is_certain(&begun, Duration::from_secs(60 * 60)));
+        assert!(!is_certain(&begun, MINUTE));
+    }
+
+    #[test]
+    fn what_is_left_is_of_one_limit() {
+        let minute = Limit::requests(30).per_minute();
+        let day = Limit::requests(1_000).per_day();
+        let limits = [minute, day];
+        let daily = report(1_000, 0, MINUTE);
+        assert!(tells_use(&daily, &day, &limits));
+        let lowered = report(500, 0, MINUTE);
+        assert!(!tells_use(&lowered, &day, &limits));
+        assert!(tells_use(&lowered, &minute, &limits));
+        let alike = [minute, Limit::requests(30).per_day()];
+        assert!(!tells_use(&report(30, 0, MINUTE), &alike[1], &alike));
+        let named = ReportedLimit {
+            window: Some(day.window()),
+            ..lowered
+        };
+        assert!(tells_use(&named, &day, &limits));
     }
 
     #[test]

@@ -65,10 +65,19 @@ impl Widening {
         self.agreed = true;
     }
 
+    /// When it narrows, if nothing happens until then.
+    ///
+    /// Without an answer in which the provider agreed it does not, unless it may be the margin that
+    /// keeps any from coming: of a window as long as that, nothing expires meanwhile.
+    pub(super) fn relaxes_at(&self, limit: &Limit) -> Option<Timestamp> {
+        let is_long = limit.window() > LONGEST_CALM;
+        let calm = limit.window().min(LONGEST_CALM);
+        (self.extra > 0 && (self.agreed || is_long)).then(|| self.calm_since + calm)
+    }
+
     /// Narrows again if it is time. Whether it did.
     pub(super) fn relax(&mut self, now: Timestamp, limit: &Limit) -> bool {
-        let calm = limit.window().min(LONGEST_CALM);
-        if self.extra == 0 || !self.agreed || now < self.calm_since + calm {
+        if self.relaxes_at(limit).is_none_or(|at| now < at) {
             return false;
         }
         self.extra /= 2;

@@ -11,6 +11,9 @@ use crate::tier::{Charge, Limit, Margin, Meter};
 /// How long a number other than the configured one is believed at most.
 const LONGEST_BELIEVED: Duration = Duration::from_secs(300);
 
+/// How long one is believed of what may be in flight, which has no window.
+const BELIEVED_IN_FLIGHT: Duration = Duration::from_secs(60);
+
 /// What one limit counts.
 ///
 /// An amount is *held* while no time can be put on it, and *logged* with the time at which it stops
@@ -47,8 +50,8 @@ enum Standing {
     /// The provider reported it, and is believed until then. From then on it is in doubt: requests
     /// go past it one at a time, until an answer tells.
     Reported { until: Timestamp },
-    /// The provider spoke of others and no more of it: it is none. It goes on counting for what was
-    /// granted under it.
+    /// The provider spoke of others and no more of it, or not yet: it is none. It goes on counting, for
+    /// it may be one again.
     Gone,
 }
 
@@ -108,6 +111,12 @@ impl Window {
         }
     }
 
+    /// It is none, and counts all the same: the provider may report it yet.
+    pub(super) fn unreported(mut self) -> Self {
+        self.standing = Standing::Gone;
+        self
+    }
+
     /// The provider reported it at `now`, and nobody configured it.
     pub(super) fn reported(mut self, now: Timestamp) -> Self {
         self.weigh_anew(now);
@@ -123,7 +132,7 @@ impl Window {
         }
     }
 
-    /// The provider reported it again, after it was gone. What still counts of ours does so.
+    /// The provider reported it, after it was gone. What still counts of ours does so.
     pub(super) fn revive(&mut self, now: Timestamp, limit: Limit) {
         self.limit = limit;
         self.amount = limit.amount();
@@ -242,17 +251,26 @@ impl Window {
     }
 
     pub(super) fn fits(&mut self, now: Moment, amount: u64, timing: &Timing) -> Fit {
-        let doubtful_at = match self.standing {
-            Standing::Configured => return self.fits_in_force(now, amount, timing),
-            Standing::Reported { until } if until > now.time => until,
-            Standing::Reported { .. } | Standing::Gone => return Fit::Yes,
-        };
+        if self.is_gone() || self.is_doubtful(now.time) {
+            return Fit::Yes;
+        }
         match self.fits_in_force(now, amount, timing) {
-            Fit::Later(until) => Fit::Later(Some(
-                until.map_or(doubtful_at, |until| until.min(doubtful_at)),
-            )),
+            Fit::Later(until) => Fit::Later([until, self.loosens_at()].into_iter().flatten().min()),
             fit => fit,
         }
+    }
+
+    /// When it lets more through without anything expiring: what is believed of it ends, as it must,
+    /// or nobody would ever learn better.
+    fn loosens_at(&self) -> Option<Timestamp> {
+        let doubted = match self.standing {
+            Standing::Reported { until } => Some(until),
+            Standing::Configured | Standing::Gone => None,
+        };
+        let disbelieved = (self.amount < self.limit.amount()).then_some(self.believed_until);
+        let widening = self.widening.as_ref();
+        let narrowed = widening.and_then(|widening| widening.relaxes_at(&self.limit));
+        [doubted, disbelieved, narrowed].into_iter().flatten().min()
     }
 
     fn fits_in_force(&mut self, now: Moment, amount: u64, timing: &Timing) -> Fit {
@@ -425,6 +443,53 @@ impl Window {
         }
     }
 
+    /// It ended in `phase`, and was under way before this window was discovered: all of it was held
+    /// until now. Where it is answered, it was counted by `anchor`.
+    pub(super) fn settle_held(
+        &mut self,
+        now: Moment,
+        phase: Phase,
+        anchor: Moment,
+        reserved: u64,
+        settlement: &Settlement,
+        timing: &Timing,
+    ) {
+        if self.counted == Counted::End {
+            // As for any other.
+            return self.settle(now, phase, anchor, reserved, settlement, timing);
+        }
+        self.unhold(reserved);
+        match (phase, settlement) {
+            (Phase::Reserved, _) => {}
+            (Phase::Answered { .. }, Settlement::Charged(cost)) => {
+                self.log_from(now, anchor, cost.of(self.limit.meter()));
+            }
+            (Phase::Answered { .. }, Settlement::Abandoned) => {
+                self.log_from(now, anchor, reserved);
+            }
+            (Phase::Dispatched { .. }, _) => {
+                let counted = match timing.anchor {
+                    Anchor::Bounded => timing.max_skew,
+                    Anchor::Answer => timing.max_unanswered,
+                };
+                self.log_from(now, now + counted, reserved);
+            }
+        }
+    }
+
+    /// All of ours that may have been counted for an answer to what was sent at `sent`: what counts now,
+    /// and what expired meanwhile, which is taken to be as much as will in as long again.
+    pub(super) fn most_since(&self, now: Moment, sent: Timestamp) -> u64 {
+        let expired = match self.horizon {
+            Horizon::Sliding(_) => {
+                let meanwhile = now.time.saturating_since(sent);
+                self.log.total_until(now.time + meanwhile)
+            }
+            Horizon::Day(_) => 0,
+        };
+        self.ours().saturating_add(expired)
+    }
+
     fn log_from(&mut self, now: Moment, from: Moment, amount: u64) {
         let expires = self.horizon.after(from);
         let now = self.horizon.on_clock(now);
@@ -442,7 +507,7 @@ impl Window {
     }
 
     /// The provider's own number, from the answer to a request sent at `sent`: believed at once when
-    /// lower, for a window's length or five minutes, and above the configured one only if `raises`.
+    /// lower, for a window's length or five minutes, and above the configured one only if `raises`. What was not configured has no other number than the last one reported.
     pub(super) fn report_amount(
         &mut self,
         now: Timestamp,
@@ -461,7 +526,16 @@ impl Window {
             self.lowered_at = now;
         }
         self.amount = amount;
-        self.believed_until = now + self.limit.window().min(LONGEST_BELIEVED);
+        match self.standing {
+            Standing::Configured => {
+                self.believed_until = now
+                    + match self.limit.meter() {
+                        Meter::Concurrent => BELIEVED_IN_FLIGHT,
+                        _ => self.limit.window().min(LONGEST_BELIEVED),
+                    };
+            }
+            Standing::Reported { .. } | Standing::Gone => self.limit = self.limit.of(amount),
+        }
         self.correct();
     }
 

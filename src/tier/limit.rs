@@ -222,6 +222,12 @@ impl Limit {
         self.reset_zone
     }
 
+    /// This limit, of another amount.
+    pub(crate) const fn of(mut self, amount: u64) -> Self {
+        self.amount = amount;
+        self
+    }
+
     /// Refuses what can never let a request through.
     pub(super) fn check(&self) -> Result<(), TierError> {
         if self.amount == 0 {

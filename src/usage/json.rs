@@ -522,14 +522,16 @@ impl<const BUFFER: usize> Token<BUFFER> {
     }
 
     fn push_unit(&mut self, unit: u16) {
-        match self.high_surrogate.take() {
-            None if (0xD800..0xDC00).contains(&unit) => self.high_surrogate = Some(unit),
-            None => self.push_char(char::decode_utf16([unit]).next()),
-            Some(high) => {
-                for decoded in char::decode_utf16([high, unit]) {
-                    self.push_char(Some(decoded));
-                }
+        match (self.high_surrogate.take(), unit) {
+            (Some(high), 0xDC00..0xE000) => {
+                self.push_char(char::decode_utf16([high, unit]).next());
             }
+            (Some(_), _) => {
+                self.push_char::<()>(None);
+                self.push_unit(unit);
+            }
+            (None, 0xD800..0xDC00) => self.high_surrogate = Some(unit),
+            (None, _) => self.push_char(char::decode_utf16([unit]).next()),
         }
     }
 

@@ -1,36 +1,65 @@
 //! Limits that nobody configured, taken from what the provider reports.
 
+use std::time::Duration;
+
 use super::Proactive;
 use crate::schedule::moment::Moment;
 use crate::schedule::window::Window;
 use crate::schedule::{Anchor, Entry, Phase, ReportedLimit, reports};
-use crate::tier::Meter;
+use crate::tier::{Limit, Meter};
 
 /// How many windows may be discovered in one pool, those that are gone among them as long as something
 /// is under way. No provider has as many; a hostile one could name others for ever.
 const MOST_WINDOWS: usize = 16;
 
+/// The window that almost every provider has.
+const USUAL_WINDOW: Duration = Duration::from_secs(60);
+
 impl Proactive {
+    /// Counts for the usual windows before they are reported: whatever was sent until then is known
+    /// when they are.
+    pub(super) fn expect_usual(&mut self) {
+        let usual = [
+            Limit::requests(u64::MAX),
+            Limit::tokens(u64::MAX),
+            Limit::input_tokens(u64::MAX),
+            Limit::output_tokens(u64::MAX),
+        ];
+        let windows = usual.map(|amount| amount.per(USUAL_WINDOW));
+        let windows = windows.map(|limit| Window::new(limit, self.charge, &self.timing));
+        self.windows.extend(windows.map(Window::unreported));
+    }
+
     /// Drops the windows that are gone, if `entry` is all that may still count in them.
     fn forget_gone(&mut self, entry: &mut Entry) {
-        if self.under_way > 1 || !self.windows.iter().any(Window::is_gone) {
+        let is_kept =
+            |window: &Window| !window.is_gone() || window.limit().window() == USUAL_WINDOW;
+        if self.under_way > 1 || self.windows.iter().all(is_kept) {
             return;
         }
         let among_its = self.windows.iter().take(entry.windows);
-        entry.windows = among_its.filter(|window| !window.is_gone()).count();
-        self.windows.retain(|window| !window.is_gone());
+        entry.windows = among_its.filter(|window| is_kept(window)).count();
+        self.windows.retain(is_kept);
     }
 
-    /// Counts `entry`, which is answered, in windows that did not exist when it was granted.
+    /// Takes the limits that nobody configured, from the answer to `entry`.
     pub(super) fn discover(&mut self, now: Moment, entry: &mut Entry, reports: &[ReportedLimit]) {
         let Some(margin) = self.discovers else {
             return;
         };
         self.forget_gone(entry);
         let known = self.windows.len();
-        for limit in reports.iter().filter_map(reports::discovered) {
+        for report in reports {
+            let Some(limit) = reports::discovered(report) else {
+                continue;
+            };
             let (old, new) = self.windows.split_at_mut(known);
-            let is_known = |old: &Window| old.limit().meter() == limit.meter() && !old.is_gone();
+            let is_certain = reports::certain_window(report).is_some();
+            let is_known = |old: &Window| {
+                let old_limit = old.limit();
+                let is_it = !is_certain || old_limit.window() == limit.window();
+                old_limit.meter() == limit.meter() && is_it && !old.is_gone()
+            };
             if old.iter().any(is_known) {
                 // From now on it is corrected.
                 continue;
@@ -45,6 +74,9 @@ impl Proactive {
             };
             if let Some(gone) = old.iter_mut().find(is_same) {
                 gone.revive(now.time, limit);
+                if let Some(widest) = self.widest_margin {
+                    gone.adapt(widest);
+                }
                 continue;
             }
             if old.len() + new.len() >= MOST_WINDOWS {
@@ -58,32 +90,35 @@ impl Proactive {
                 None => self.windows.push(found),
             }
         }
+        if self.windows.len() > known {
+            self.count_in_new(now, entry, known);
+        }
+        self.respace();
+    }
+
+    /// Counts what is under way, `entry` among it, in the windows that did not exist when it was
+    /// granted: all but the first `known`.
+    fn count_in_new(&mut self, now: Moment, entry: &mut Entry, known: usize) {
         let Phase::Answered { anchor } = entry.phase else {
             return;
         };
-        if self.windows.len() == known {
-            return;
-        }
-        // Others under way are not held in the new ones, so they cannot relieve them.
-        if let Some(outputs) = &mut self.outputs {
-            outputs.restart();
-            self.relieve();
-        }
         let anchor = self.wall.at(anchor);
         for window in self.windows.iter_mut().skip(known) {
             if let Some(widest) = self.widest_margin {
                 window.adapt(widest);
             }
+            // The provider has counted it by the head of its answer at the latest; it is held until its
+            // end.
+            window.hold(self.committed.of(window.limit().meter()));
             if entry.windows == known {
                 let amount = entry.cost.of(window.limit().meter());
-                window.hold(amount);
                 window.answer(now, anchor, anchor, amount, Anchor::Answer);
             }
         }
         if entry.windows == known {
             entry.windows = self.windows.len();
         }
+        self.relieve();
         entry.mark = self.counted().zip(self.granted, u64::wrapping_sub);
-        self.respace();
     }
 }
