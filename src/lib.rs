@@ -64,23 +64,17 @@
 //!
 //! ```
 //! # use std::time::Duration;
-//! # use proactive_rate_limit::{BoxError, Limit, ProactiveRateLimitLayer, ResponseBody, Tier};
+//! # use proactive_rate_limit::retry::RetryPolicy;
+//! # use proactive_rate_limit::{BoxError, Limit, ProactiveRateLimitLayer, Tier};
 //! # use tower::{ServiceBuilder, service_fn};
 //! # type Body = http_body_util::Full<bytes::Bytes>;
-//! # #[derive(Clone)]
-//! # struct RetryServerErrors;
-//! # impl<Q: Clone, R> tower::retry::Policy<Q, R, BoxError> for RetryServerErrors {
-//! #     type Future = std::future::Ready<()>;
-//! #     fn retry(&mut self, _: &mut Q, _: &mut Result<R, BoxError>) -> Option<Self::Future> { None }
-//! #     fn clone_request(&mut self, request: &Q) -> Option<Q> { Some(request.clone()) }
-//! # }
 //! # fn main() -> Result<(), proactive_rate_limit::TierError> {
 //! # let tier = Tier::builder("openai", "gpt-4o").limit(Limit::requests(500).per_minute()).build()?;
 //! # let client = service_fn(|_: http::Request<Body>| async {
 //! #     Ok::<_, BoxError>(http::Response::new(Body::default()))
 //! # });
 //! let stack = ServiceBuilder::new()
-//!     .retry(RetryServerErrors)
+//!     .retry(RetryPolicy::new()) // of the feature `retry`
 //!     .layer(ProactiveRateLimitLayer::new(tier).max_wait(Duration::from_secs(30)))
 //!     .service(client);
 //! # fn is_service<S: tower::Service<http::Request<Body>>>(_: S) {}
@@ -103,6 +97,7 @@
 //! | `event-stream` | usage is read from the event streams of AWS Bedrock |
 //! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
 //! | `images` | the sizes of images inlined in requests are read, for their price in tokens |
+//! | `retry` | `retry`: a policy for tower's `Retry`, for refusals that waiting can fix |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
 //! | `tokenizer` | [`OpenAiTokenizer`](provider::OpenAiTokenizer): the tokens of prompts, counted before they are sent |
@@ -117,6 +112,9 @@ mod limiter;
 mod peek;
 pub mod provider;
 mod refused;
+#[cfg(feature = "retry")]
+#[cfg_attr(docsrs, doc(cfg(feature = "retry")))]
+pub mod retry;
 pub mod schedule;
 mod service;
 #[cfg(feature = "simulator")]
