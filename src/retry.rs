@@ -79,6 +79,9 @@
 //! there. It waits by itself since the pool's pause may be cut short (`max_hold`), and is not for one
 //! request's own back-off.
 //!
+//! So one request takes up to five times `max_wait` longer than its own waits, where the pool is that
+//! busy. What is to take no longer in all wants a time-out around it.
+//!
 //! The failed response is dropped before the wait, and what failed stays counted.
 
 mod back_off;

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, Response};
 use crate::error::{BoxError, RateLimitError};
 use crate::provider::{Provider, Refusal, RefusalCause};
 
-/// Read by the clients of OpenAI (3.54) and Anthropic (2.12), read 2026-11-23.
+/// The providers' own clients obey it (openai 3.54, anthropic 2.12, read 2026-11-23).
 static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// A failed attempt after which another can succeed.
