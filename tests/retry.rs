@@ -394,6 +394,20 @@ async fn every_attempt_is_admitted_anew() {
     assert_at_rest(&layer.stats().unwrap());
 }
 
+/// Why the order matters.
+#[tokio::test(start_paused = true)]
+async fn retries_below_the_layer_are_not_counted() {
+    let provider = Scripted::new([THROTTLED, THROTTLED, OK]);
+    let (answers, layer) = (provider.clone(), open());
+    let client = ServiceBuilder::new()
+        .layer(layer.clone())
+        .retry(policy())
+        .service_fn(move |_: Request<Body>| std::future::ready(answers.answer()));
+    client.oneshot(request()).await.unwrap();
+    assert_eq!(provider.attempts().len(), 3);
+    assert_eq!(layer.stats().unwrap().total_requests, 1);
+}
+
 /// A caller that polls for its next request must not starve the retry of its first.
 #[tokio::test(start_paused = true)]
 async fn a_retry_behind_a_ready_completes() {
