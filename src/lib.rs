@@ -55,7 +55,8 @@
 //!
 //! # Where it belongs in a stack
 //!
-//! - *Inside* retries and hedging: each attempt is a request of its own to the provider.
+//! - *Inside* retries and hedging: each attempt is a request of its own to the provider. The feature
+//!   `retry` has a policy that knows which refusals can be waited out.
 //! - *Outside* decompression: it reads the body, and does not see through an encoding.
 //! - *Inside* whatever follows redirects, if each hop counts at the provider; outside, if only the
 //!   first does: what is sent below this layer is not counted.

@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper_util::client::legacy;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use proactive_rate_limit::retry::RetryPolicy;
@@ -33,6 +34,11 @@ use tokio::time::{sleep, timeout};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
+use tower_http::decompression::DecompressionLayer;
+use tower_http::follow_redirect::policy::{PolicyExt, Standard, clone_body_fn};
+use tower_http::follow_redirect::{FollowRedirectLayer, RequestUri};
+use tower_http::set_header::SetRequestHeaderLayer;
+use tower_http::trace::TraceLayer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const KEY: &str = "Bearer secret";
@@ -208,6 +214,15 @@ async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
+/// Where nobody listens, nor will while the socket is there.
+fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(anywhere).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
+}
+
 /// What the stack is for.
 #[tokio::test]
 async fn a_bare_client_has_to_cope_with_the_gateway_by_itself() {
@@ -262,6 +277,110 @@ async fn json_and_streams_are_accounted_for_exactly() {
     assert_eq!((report.answered, stats.usage_read), (40, 40));
     let used: Vec<_> = stats.limits.iter().map(|limit| limit.used).collect();
     assert_eq!(used, [40, report.tokens.counted], "{stats}");
+}
+
+/// What a caller sees of an answer, but for times.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    status: StatusCode,
+    headers: HeaderMap,
+    uri: Option<Uri>,
+    body: String,
+}
+
+impl Seen {
+    async fn read<R>(response: Response<R>) -> Self
+    where
+        R: http_body::Body<Error: Into<BoxError>>,
+    {
+        let (mut head, body) = response.into_parts();
+        for name in [
+            "date",
+            "x-ratelimit-reset-requests",
+            "x-ratelimit-reset-tokens",
+        ] {
+            assert!(head.headers.remove(name).is_some(), "{name}");
+        }
+        let body = body.collect().await.map_err(Into::into).unwrap();
+        let body = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+        let parts = body.split(r#""created":"#);
+        let timeless = parts.map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        Self {
+            status: head.status,
+            headers: head.headers,
+            // Made by what is below the layer.
+            uri: head
+                .extensions
+                .get::<RequestUri>()
+                .map(|uri| uri.0.path().parse().unwrap()),
+            body: timeless.collect(),
+        }
+    }
+}
+
+/// Sends requests of every kind, good and bad, to a provider of its own.
+async fn seen<S, R>(client: S, nobody: &str) -> (Vec<Seen>, String)
+where
+    S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError>> + Clone,
+    R: http_body::Body<Error: Into<BoxError>>,
+{
+    let gateway = Gateway::new(provider(), Faults::new());
+    let url = gateway.serve().await;
+    let post = |path: &str, body: &'static str| {
+        let request = Request::post(format!("{url}{path}"));
+        request.body(Full::from(body)).unwrap()
+    };
+    let requests = [
+        chat(&url, 20, 60, false),
+        chat(&url, 20, 60, true),
+        chat(&format!("{url}/moved"), 20, 60, true),
+        post("/v1/chat/completions", "no JSON"),
+        post("/v1/nothing/of/the/kind", "{}"),
+        post("/v1/embeddings", r#"{"model":"m","input":"tok"}"#),
+        Request::get(format!("{url}/v1/embeddings"))
+            .body(Body::default())
+            .unwrap(),
+    ];
+    let mut answers = Vec::new();
+    for request in requests {
+        let response = client.clone().oneshot(request).await.map_err(Into::into);
+        answers.push(Seen::read(response.unwrap()).await);
+    }
+    let request = chat(nobody, 20, 60, false);
+    let error = client.oneshot(request).await.map(drop).map_err(Into::into);
+    (answers, format!("{:?}", error.unwrap_err()))
+}
+
+/// Where nothing has to be limited, the layer changes nothing.
+#[tokio::test]
+async fn the_stack_answers_as_it_does_without_the_layer() {
+    let layer = plenty();
+    let retry = retry().max_retries(0).without_final_attempt();
+    let authorization = HeaderValue::from_static(KEY);
+    let with = example::stack(authorization.clone(), retry.clone(), layer.clone());
+    let redirects = Standard::default()
+        .and::<_, _, legacy::Error>(clone_body_fn(|body: &Body| Some(body.clone())));
+    let without = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .retry(retry)
+        .layer(SetRequestHeaderLayer::overriding(
+            header::AUTHORIZATION,
+            authorization,
+        ))
+        .map_err(BoxError::from)
+        .layer(FollowRedirectLayer::with_policy(redirects))
+        .layer(DecompressionLayer::new())
+        .service(client().build_http::<Body>());
+    let (_socket, nobody) = nobody();
+    let (with, error) = seen(with, &nobody).await;
+    let (without, same_error) = seen(without, &nobody).await;
+    let statuses: Vec<_> = with.iter().map(|seen| seen.status.as_u16()).collect();
+    assert_eq!(statuses, [200, 200, 200, 400, 404, 200, 405]);
+    for (with, without) in with.iter().zip(&without) {
+        assert_eq!(with, without);
+    }
+    assert_eq!(error, same_error);
+    assert_eq!(layer.stats().unwrap().total_requests, 8);
 }
 
 /// At full speed: nobody is refused, and when the window has passed nothing is counted any more.
@@ -343,11 +462,7 @@ async fn a_persistent_refusal_is_passed_on_after_five_attempts() {
 /// Nobody listens at first. Such a request was never sent, but may have been, for all the layer knows.
 #[tokio::test]
 async fn a_provider_that_is_not_up_yet_is_asked_again() {
-    // Bound, and so nobody else's, but not listening.
-    let socket = TcpSocket::new_v4().unwrap();
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    socket.bind(anywhere).unwrap();
-    let url = format!("http://{}", socket.local_addr().unwrap());
+    let (socket, url) = nobody();
     let (gateway, layer) = (Gateway::new(provider(), Faults::new()), plenty());
     let late = async {
         until(|| layer.stats().unwrap().abandoned == 1).await;

@@ -316,6 +316,8 @@ fn rate_limit_error(answer: Answered) -> RateLimitError {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_layer_refuses_is_passed_on_at_once() {
+    // Not even if somebody says that it was never sent, as is true.
+    let policy = || policy().never_sent(|_| true);
     let provider = Scripted::new([Line::Answer(429, &[], QUOTA)]);
     let never = Scripted::new([OK]);
 
