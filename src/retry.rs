@@ -2,8 +2,11 @@
 //!
 //! [`RetryPolicy`] is a policy for tower's [`Retry`](tower::retry::Retry). It belongs *outside* of
 //! [`ProactiveRateLimitLayer`](crate::ProactiveRateLimitLayer), so that each attempt is admitted
-//! anew, and counts. Under that layer refusals are rare; they come when somebody else uses the same
-//! key, or the provider has less to give than it says.
+//! anew, and counts. Inside, the layer would see one request however many are sent. The example
+//! `hyper_stack` has both in a whole client.
+//!
+//! Under that layer refusals are rare; they come when somebody else uses the same key, or the provider
+//! has less to give than it says.
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,7 +33,7 @@
 //! # let request = Request::post("https://api.openai.com/v1/responses").body(Body::default())?;
 //! let retry = RetryPolicy::new()
 //!     .final_attempt_after(Duration::from_secs(60)) // in place of 90 s
-//!     .budget(TpsBudget::default()); // of all requests, one in five may be a retry
+//!     .budget(TpsBudget::default()); // ten a second, and one for every five successes
 //! let client = ServiceBuilder::new()
 //!     .retry(retry)
 //!     .layer(ProactiveRateLimitLayer::new(tier))

@@ -210,10 +210,10 @@ async fn a_wait_in_the_body_is_honoured() {
 /// The pool may pause for less than the provider asks for; the retry does not.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_retried_earlier_than_asked_for() {
-    let provider = Scripted::new([throttled(&[("retry-after", "50")]), OK]);
+    let provider = Scripted::new([throttled(&[("retry-after", "100")])]);
     let layer = open().max_hold(secs(10));
     send(&policy(), &layer, &provider).await.unwrap();
-    assert_eq!(provider.attempts(), [0, 50].map(secs));
+    assert_eq!(provider.attempts(), [0, 100, 200, 300, 400].map(secs));
 }
 
 #[tokio::test(start_paused = true)]
