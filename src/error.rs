@@ -35,6 +35,10 @@ pub enum RateLimitError {
     Exhausted(Box<Exhausted>),
     /// The pool is in use with other limits or options.
     ConflictingPool(Box<ConflictingPool>),
+    /// As many requests as may wait for the pool do so already.
+    LineFull(Box<LineFull>),
+    /// No budget is for the model that it names.
+    UnknownModel(Box<UnknownModel>),
 }
 
 /// The numbers of a [`RateLimitError::WaitTooLong`].
@@ -106,6 +110,24 @@ pub struct ConflictingPool {
     pub requested: String,
 }
 
+/// The numbers of a [`RateLimitError::LineFull`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineFull {
+    /// The pool it was meant for.
+    pub pool: String,
+    /// How many wait for it.
+    pub waiting: usize,
+}
+
+/// What a [`RateLimitError::UnknownModel`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownModel {
+    /// The model, if the request names one.
+    pub model: Option<String>,
+}
+
 impl fmt::Display for RateLimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -113,6 +135,8 @@ impl fmt::Display for RateLimitError {
             Self::RequestTooLarge(error) => error.fmt(f),
             Self::Exhausted(error) => error.fmt(f),
             Self::ConflictingPool(error) => error.fmt(f),
+            Self::LineFull(error) => error.fmt(f),
+            Self::UnknownModel(error) => error.fmt(f),
         }
     }
 }
@@ -173,6 +197,25 @@ impl fmt::Display for ConflictingPool {
             "{} is already in use with other settings: registered as [{}], now asked for as [{}]",
             self.pool, self.registered, self.requested
         )
+    }
+}
+
+impl fmt::Display for LineFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {} wait already, and no more may",
+            self.pool, self.waiting
+        )
+    }
+}
+
+impl fmt::Display for UnknownModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.model {
+            Some(model) => write!(f, "no budget is for the model {model:?}"),
+            None => f.write_str("the request names no model, and no budget is for those"),
+        }
     }
 }
 

@@ -72,6 +72,11 @@ pin_project! {
         Refused {
             refused: Box<Refused<R>>,
         },
+        /// Nothing limits it.
+        Passed {
+            #[pin]
+            response: SyncWrapper<F>,
+        },
         /// It may not be sent.
         Failed {
             error: Option<RateLimitError>,
@@ -116,6 +121,15 @@ where
                     inner_ready,
                     inner_is_slow: false,
                 })),
+            },
+        }
+    }
+
+    /// The response to a request that was sent without a limit.
+    pub(crate) fn pass(response: S::Future) -> Self {
+        Self {
+            state: State::Passed {
+                response: SyncWrapper::new(response),
             },
         }
     }
@@ -220,6 +234,11 @@ where
                     }
                 }
                 StateProj::Refused { refused } => return refused.poll(cx).map(Ok),
+                StateProj::Passed { response } => {
+                    let response = ready!(response.get_pin_mut().poll(cx));
+                    let response = response.map_err(Into::into)?;
+                    return Poll::Ready(Ok(response.map(ResponseBody::unmetered)));
+                }
                 StateProj::Failed { error } => {
                     let Some(error) = error.take() else {
                         panic!("`ResponseFuture` polled after completion");

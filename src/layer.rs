@@ -219,6 +219,12 @@ impl ProactiveRateLimitLayer {
         self.tracker.pool_with(&self.tier, &self.options)
     }
 
+    /// What its services have in common, had it been made for `tier`.
+    pub(crate) fn limiter(&self, tier: &Tier) -> Limiter {
+        let pool = self.tracker.pool_with(tier, &self.options);
+        Limiter::new(tier, pool, self.tokenizer.clone(), self.max_wait)
+    }
+
     /// The account of its pool at this moment.
     ///
     /// # Errors
@@ -233,8 +239,7 @@ impl<S> Layer<S> for ProactiveRateLimitLayer {
     type Service = ProactiveRateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let tokenizer = self.tokenizer.clone();
-        let limiter = Limiter::new(&self.tier, self.pool(), tokenizer, self.max_wait);
+        let limiter = self.limiter(&self.tier);
         ProactiveRateLimit::new(inner, Arc::new(limiter))
     }
 }

@@ -111,6 +111,7 @@ mod future;
 mod layer;
 mod limiter;
 mod peek;
+pub mod per_model;
 pub mod provider;
 mod refused;
 #[cfg(feature = "retry")]
@@ -128,7 +129,10 @@ pub mod usage;
 #[doc(inline)]
 pub use self::{
     body::ResponseBody,
-    error::{BoxError, ConflictingPool, Exhausted, RateLimitError, RequestTooLarge, WaitTooLong},
+    error::{
+        BoxError, ConflictingPool, Exhausted, LineFull, RateLimitError, RequestTooLarge,
+        UnknownModel, WaitTooLong,
+    },
     future::ResponseFuture,
     layer::ProactiveRateLimitLayer,
     provider::{Refusal, RefusalCause, TokenEstimate},

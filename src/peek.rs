@@ -10,7 +10,7 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 use http_body_util::Full;
 
-use crate::provider::{Endpoint, Provider, RequestFacts, TokenEstimate, Tokenizer};
+use crate::provider::{Endpoint, Provider, RequestFacts, TokenEstimate, Tokenizer, url_model};
 
 /// What to assume of a body that does not even tell its length, in bytes: a long prompt, not a book.
 const ASSUMED_BYTES: u64 = 16 * 1024;
@@ -95,6 +95,19 @@ pub(crate) fn facts<B: Body + 'static>(
     facts.assumed_output_tokens = assumed_output_tokens;
     facts.estimate = estimate;
     facts
+}
+
+/// The model that `request` names, by its URL or its body, as `provider` reads it.
+pub(crate) fn model<B: Body + 'static>(
+    provider: &dyn Provider,
+    request: &Request<B>,
+) -> Option<String> {
+    let paths = provider.request_paths();
+    url_model::model(request.uri().path()).or_else(|| match peek(request.body()) {
+        Peeked::Shared(json) => RequestFacts::model_in(paths, &json),
+        Peeked::Borrowed(json) => RequestFacts::model_in(paths, json),
+        Peeked::Length(_) | Peeked::AtLeast(_) => None,
+    })
 }
 
 /// Files are not prompts: a form with an audio or a document in it says nothing of tokens.

@@ -45,7 +45,7 @@ mod request;
 mod request_path;
 mod together;
 mod tokenizer;
-mod url_model;
+pub(crate) mod url_model;
 mod usage_header;
 mod vertex;
 mod vllm;

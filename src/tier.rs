@@ -239,6 +239,13 @@ impl Tier {
         self.context_window
     }
 
+    /// This tier for another model, in a pool of its own.
+    pub(crate) fn with_model(mut self, model: &str) -> Self {
+        model.clone_into(&mut self.model);
+        model.clone_into(&mut self.pool);
+        self
+    }
+
     /// This tier for the account with this label. An empty label stands for no account.
     ///
     /// Two API keys of one account share its limits, so label the account and not the key; a label

@@ -107,6 +107,26 @@ impl RequestFacts {
         Prompt::read(paths, body, text::bound).unwrap_or_else(|| Self::of_length(body.len() as u64))
     }
 
+    /// The model that `body` names, and nothing else.
+    pub(crate) fn model_in(paths: &'static [RequestPath], body: &[u8]) -> Option<String> {
+        /// Whose strings are not looked at.
+        #[derive(Default)]
+        struct Model(Option<String>);
+
+        impl Visitor<RequestPath> for Model {
+            fn value(&mut self, at: &'static RequestPath, value: Value<'_>) {
+                if let (RequestField::Model, Value::Text(model)) = (at.field(), value) {
+                    self.0 = Some(model.to_owned());
+                }
+            }
+        }
+
+        let mut model = Model::default();
+        let mut reader = PathReader::<_, LONGEST_TEXT>::new(paths);
+        reader.feed(body, &mut model);
+        model.0.filter(|_| reader.progress() == Progress::Complete)
+    }
+
     /// Counts the tokens of the text in `body`, from which these facts were read, by `tokenizer`, if
     /// it knows the model.
     pub(crate) fn count_by(&mut self, tokenizer: &dyn Tokenizer, body: &[u8]) {

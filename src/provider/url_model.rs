@@ -19,7 +19,7 @@ static PLACES: [Place; 3] = [
 ];
 
 /// The model that a URL with this path names, decoded.
-pub(super) fn model(path: &str) -> Option<String> {
+pub(crate) fn model(path: &str) -> Option<String> {
     PLACES.iter().find_map(|place| {
         let name = match place {
             Place::Segment(before) => {

@@ -98,6 +98,8 @@ pub(super) struct Claim {
     pub(super) turn: ClaimTurn,
     /// Whether this request has waited before.
     pub(super) has_waited: bool,
+    /// A newcomer is refused where so many wait.
+    pub(super) most_waiting: Option<usize>,
 }
 
 /// How often a claim has been made.
@@ -117,6 +119,8 @@ pub(super) enum Claimed {
     Parked,
     TooLarge(Oversize),
     TooLate(Late),
+    /// So many wait that it may not.
+    LineFull(usize),
     /// The provider refuses everything, for what waiting does not help, and is asked again in this
     /// time.
     Closed(Arc<Refusal>, Duration),
@@ -243,7 +247,10 @@ impl Core {
                     self.counters.wait_timeouts += 1;
                     Claimed::TooLate(late)
                 }
-                None => Claimed::Parked,
+                None => match self.crowd(&claim) {
+                    Some(waiting) => Claimed::LineFull(waiting),
+                    None => Claimed::Parked,
+                },
             },
         };
         if let Claimed::Parked = claimed {
@@ -263,6 +270,14 @@ impl Core {
         }
         self.turn(now, out);
         claimed
+    }
+
+    /// How many wait, if they are too many for a newcomer to join.
+    fn crowd(&self, claim: &Claim) -> Option<usize> {
+        let most = claim
+            .most_waiting
+            .filter(|_| claim.turn == ClaimTurn::Newcomer)?;
+        Some(self.waiting()).filter(|waiting| *waiting >= most)
     }
 
     /// Whether a claim that has to wait should not even begin to, or should stop.

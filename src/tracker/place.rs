@@ -8,7 +8,7 @@ use super::line::Ticket;
 use super::permit::Permit;
 use super::pool::Shared;
 use super::primitives::Arc;
-use crate::error::{Exhausted, RateLimitError, RequestTooLarge, WaitTooLong};
+use crate::error::{Exhausted, LineFull, RateLimitError, RequestTooLarge, WaitTooLong};
 use crate::provider::Refusal;
 use crate::schedule::{Cost, Oversize, Timestamp};
 
@@ -20,6 +20,8 @@ use crate::schedule::{Cost, Oversize, Timestamp};
 pub(crate) struct Place {
     pool: Arc<Shared>,
     max_wait: Duration,
+    /// It does not begin to wait where so many do.
+    most_waiting: Option<usize>,
     /// Waited in earlier rounds. Only waiting counts, not the time a caller keeps a grant.
     waited: Duration,
     /// Whether it has ever been in line.
@@ -49,10 +51,17 @@ impl Place {
         Self {
             pool,
             max_wait,
+            most_waiting: None,
             waited: Duration::ZERO,
             has_waited: false,
             state: State::New,
         }
+    }
+
+    /// Refused rather than in line, if it would be behind so many.
+    pub(crate) fn unless_behind(mut self, most_waiting: usize) -> Self {
+        self.most_waiting = Some(most_waiting);
+        self
     }
 
     /// Ready once it is granted, and until it is sent or found lost. Without a cost, what the
@@ -84,7 +93,7 @@ impl Place {
     /// Whether it was granted; if not, it is in line.
     fn claim(&mut self, cost: Option<Cost>, waker: &Waker) -> Result<bool, RateLimitError> {
         let (max_wait, waited, has_waited) = (self.max_wait, self.waited, self.has_waited);
-        let state = self.state;
+        let (state, most_waiting) = (self.state, self.most_waiting);
         let (ticket, since, now, claimed) = self.pool.with(|core, now, out| {
             let (ticket, since, turn) = match state {
                 State::New => (core.issue_ticket(), now, ClaimTurn::Newcomer),
@@ -99,6 +108,7 @@ impl Place {
                 deadline: since + max_wait.saturating_sub(waited),
                 turn,
                 has_waited,
+                most_waiting,
             };
             (ticket, since, now, core.claim(now, claim, waker, out))
         });
@@ -117,6 +127,13 @@ impl Place {
             Claimed::TooLarge(oversize) => {
                 self.state = State::Lost { ticket };
                 Err(self.too_large(oversize))
+            }
+            Claimed::LineFull(waiting) => {
+                self.state = State::Lost { ticket };
+                Err(RateLimitError::LineFull(Box::new(LineFull {
+                    pool: self.pool.name().to_owned(),
+                    waiting,
+                })))
             }
             Claimed::TooLate(late) => {
                 self.state = State::Lost { ticket };
