@@ -84,6 +84,40 @@
 //! # }
 //! ```
 //!
+//! # Time-outs
+//!
+//! - The wait for an admission ends after [`max_wait`](ProactiveRateLimitLayer::max_wait), and by a
+//!   [`Deadline`] in the extensions of a request.
+//! - A `Timeout` layer around this one begins when the request is called: it covers the answer's head,
+//!   and neither the wait in `poll_ready` nor the body.
+//! - A time-out around all of it, from the wait to the last byte:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use http_body_util::BodyExt;
+//! # use proactive_rate_limit::{BoxError, Limit, ProactiveRateLimitLayer, Tier};
+//! # use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! # type Body = http_body_util::Full<bytes::Bytes>;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # let tier = Tier::builder("openai", "m").limit(Limit::requests(500).per_minute()).build()?;
+//! # let client = ServiceBuilder::new().layer(ProactiveRateLimitLayer::new(tier)).service(service_fn(
+//! #     async |_: http::Request<Body>| Ok::<_, BoxError>(http::Response::new(Body::default())),
+//! # ));
+//! # let request = http::Request::post("/v1/responses").body(Body::default())?;
+//! let answer = tokio::time::timeout(Duration::from_secs(60), async {
+//!     let response = client.clone().oneshot(request).await?;
+//!     response.into_body().collect().await.map_err(BoxError::from)
+//! });
+//! let bytes = answer.await??.to_bytes();
+//! # let _ = bytes;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is cut short while it waits costs nothing. What was sent stays counted at its full reserve, for
+//! the provider may go on with it.
+//!
 //! # Without tower
 //!
 //! [`RateLimitTracker`] and [`Pool`] are the same budget for programs that call a provider some
@@ -106,6 +140,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+mod deadline;
 mod error;
 mod future;
 mod layer;
@@ -129,6 +164,7 @@ pub mod usage;
 #[doc(inline)]
 pub use self::{
     body::ResponseBody,
+    deadline::Deadline,
     error::{
         BoxError, ConflictingPool, Exhausted, LineFull, RateLimitError, RequestTooLarge,
         UnknownModel, WaitTooLong,

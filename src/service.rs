@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::ResponseBody;
+use crate::deadline::Deadline;
 use crate::error::{BoxError, RateLimitError};
 use crate::future::ResponseFuture;
 use crate::limiter::Limiter;
@@ -141,6 +142,10 @@ where
             // Called without being ready: it becomes so in its future.
             Gate::Waiting(place) => (Ok(place), false),
             Gate::Refused { .. } | Gate::Closed => (self.limiter.place(), false),
+        };
+        let place = match request.extensions().get::<Deadline>() {
+            Some(deadline) => place.and_then(|place| place.until(deadline.instant())),
+            None => place,
         };
         match place {
             Ok(place) => {

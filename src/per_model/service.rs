@@ -8,8 +8,11 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::budgets::{Budgets, Choice};
-use crate::error::BoxError;
+use crate::deadline::Deadline;
+use crate::error::{BoxError, RateLimitError};
 use crate::future::ResponseFuture;
+use crate::limiter::Limiter;
+use crate::tracker::Place;
 
 /// A service whose requests are admitted by the budgets of their models.
 ///
@@ -30,6 +33,14 @@ pub struct PerModelRateLimit<S> {
 impl<S> PerModelRateLimit<S> {
     pub(super) fn new(inner: S, budgets: Arc<Budgets>) -> Self {
         Self { inner, budgets }
+    }
+
+    fn place<B>(&self, limiter: &Limiter, request: &Request<B>) -> Result<Place, RateLimitError> {
+        let place = limiter.place()?.unless_behind(self.budgets.max_waiting());
+        match request.extensions().get::<Deadline>() {
+            Some(deadline) => place.until(deadline.instant()),
+            None => Ok(place),
+        }
     }
 }
 
@@ -58,9 +69,8 @@ where
         let mut inner = mem::replace(&mut self.inner, clone);
         match choice {
             Choice::Unlimited => ResponseFuture::pass(inner.call(request)),
-            Choice::Limited(limiter) => match limiter.place() {
+            Choice::Limited(limiter) => match self.place(&limiter, &request) {
                 Ok(place) => {
-                    let place = place.unless_behind(self.budgets.max_waiting());
                     let price = limiter.price(&request);
                     ResponseFuture::admit(limiter, place, price, inner, true, request)
                 }

@@ -7,7 +7,7 @@ use super::driver::Driver;
 use super::line::Ticket;
 use super::permit::Permit;
 use super::pool::Shared;
-use super::primitives::Arc;
+use super::primitives::{Arc, Instant};
 use crate::error::{Exhausted, LineFull, RateLimitError, RequestTooLarge, WaitTooLong};
 use crate::provider::Refusal;
 use crate::schedule::{Cost, Oversize, Timestamp};
@@ -20,6 +20,8 @@ use crate::schedule::{Cost, Oversize, Timestamp};
 pub(crate) struct Place {
     pool: Arc<Shared>,
     max_wait: Duration,
+    /// When it gives up, however short it has waited.
+    gives_up: Option<Timestamp>,
     /// It does not begin to wait where so many do.
     most_waiting: Option<usize>,
     /// Waited in earlier rounds. Only waiting counts, not the time a caller keeps a grant.
@@ -51,10 +53,26 @@ impl Place {
         Self {
             pool,
             max_wait,
+            gives_up: None,
             most_waiting: None,
             waited: Duration::ZERO,
             has_waited: false,
             state: State::New,
+        }
+    }
+
+    /// Waits until `deadline` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`RateLimitError::WaitTooLong`] if that has passed.
+    pub(crate) fn until(mut self, deadline: Instant) -> Result<Self, RateLimitError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.max_wait = self.max_wait.min(self.waited.saturating_add(left));
+        self.gives_up = Some(self.pool.timestamp(deadline));
+        match left.is_zero() {
+            true => Err(self.too_late(self.waited, Late::unexplained())),
+            false => Ok(self),
         }
     }
 
@@ -94,6 +112,7 @@ impl Place {
     fn claim(&mut self, cost: Option<Cost>, waker: &Waker) -> Result<bool, RateLimitError> {
         let (max_wait, waited, has_waited) = (self.max_wait, self.waited, self.has_waited);
         let (state, most_waiting) = (self.state, self.most_waiting);
+        let gives_up = self.gives_up;
         let (ticket, since, now, claimed) = self.pool.with(|core, now, out| {
             let (ticket, since, turn) = match state {
                 State::New => (core.issue_ticket(), now, ClaimTurn::Newcomer),
@@ -102,10 +121,11 @@ impl Place {
                     (ticket, now, ClaimTurn::Again)
                 }
             };
+            let deadline = since + max_wait.saturating_sub(waited);
             let claim = Claim {
                 ticket,
                 cost,
-                deadline: since + max_wait.saturating_sub(waited),
+                deadline: gives_up.map_or(deadline, |gives_up| gives_up.min(deadline)),
                 turn,
                 has_waited,
                 most_waiting,

@@ -66,6 +66,11 @@ impl Shared {
         self.clock.instant(alarm)
     }
 
+    /// The pool's time at `instant`.
+    pub(super) fn timestamp(&self, instant: Instant) -> Timestamp {
+        self.clock.timestamp(instant)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
         // The account stays consistent between operations; only a user's own strategy can panic
         // inside one, and everybody else should not stop for it.
