@@ -99,6 +99,11 @@ impl Limiter {
             counting: provider.counting(Some(model), self.charge),
             is_metered: facts.endpoint != Endpoint::Lookup,
         };
+        // Of a body that nobody saw, the cap is not known.
+        if facts.text_tokens.is_some() {
+            let least = provider.uncapped_output(Some(model)).unwrap_or(0);
+            facts.assumed_output_tokens = facts.assumed_output_tokens.max(least);
+        }
         Price {
             cost: provider.price(&facts, self.charge),
             answer,

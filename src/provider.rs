@@ -214,6 +214,24 @@ pub trait Provider: Send + Sync + fmt::Debug {
         Counting::ALL
     }
 
+    /// Generated tokens, for each answer, that the provider itself assumes of a request to `model`
+    /// which sets no cap. `None`: it does not, or does not say.
+    ///
+    /// A tier that [assumes](crate::Tier::assumed_output_tokens) less reserves this in its place, if
+    /// the body of the request could be read; one that assumes more still does. The default is `None`.
+    ///
+    /// ```
+    /// use proactive_rate_limit::provider;
+    ///
+    /// let nova = Some("amazon.nova-lite-v1:0");
+    /// assert_eq!(provider::by_name("bedrock").uncapped_output(nova), Some(10_000));
+    /// assert_eq!(provider::by_name("openai").uncapped_output(Some("gpt-6-sol")), None);
+    /// ```
+    fn uncapped_output(&self, model: Option<&str>) -> Option<u64> {
+        let _ = model;
+        None
+    }
+
     /// What the head of a response, which arrived at `now`, says about limits.
     ///
     /// Providers name points in time; where the response has a `Date` of its own, that is what they

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! What is expected was written by hand, from the provider's documentation. Whatever is left out of a
-//! section is expected not to be there. A price is that of a prompt of [`PROMPT`] tokens, and of
-//! [`UNCAPPED`] where the request has no cap. A body of AWS events has one on each line, as
+//! section is expected not to be there. A price is that of a prompt of [`PROMPT`] tokens; where the
+//! request has no cap, [`UNCAPPED`] are assumed. A body of AWS events has one on each line, as
 //! `[event-type] payload`; what is `[chunk]` is wrapped as `InvokeModel` does.
 
 #[path = "fixtures/event_stream.rs"]
@@ -209,7 +209,8 @@ fn facts_of(model: Option<&str>, cap: u64) -> RequestFacts {
 
 fn facts(dialect: &dyn Provider, request: &Request) -> RequestFacts {
     let mut facts = dialect.facts(&request.method, &request.uri, Some(&request.body));
-    facts.assumed_output_tokens = UNCAPPED;
+    let least = dialect.uncapped_output(facts.model.as_deref());
+    facts.assumed_output_tokens = UNCAPPED.max(least.unwrap_or(0));
     facts
 }
 
@@ -220,7 +221,8 @@ fn price(dialect: &dyn Provider, facts: &RequestFacts) -> Cost {
         Endpoint::Lookup => None,
         Endpoint::Embeddings => Some(TokenEstimate::new(PROMPT, 0)),
         _ => {
-            let each = facts.max_output_tokens.unwrap_or(UNCAPPED);
+            let assumed = facts.assumed_output_tokens;
+            let each = facts.max_output_tokens.unwrap_or(assumed);
             Some(TokenEstimate::new(PROMPT, each * facts.choices))
         }
     };

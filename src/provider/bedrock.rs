@@ -1,3 +1,5 @@
+mod longest;
+
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::error_body::ErrorBody;
@@ -14,8 +16,11 @@ use crate::usage::{UsageField, UsagePath};
 ///   was written to a cache, and its output times the burndown rate: 5 for Claude 3.7 and later, 1
 ///   for others (quotas page, read 2026-11-23). Reading a cache is free then. So the cap is reserved
 ///   at that rate, and output is counted in such weighted units.
+/// - For a request without a cap AWS sets the model's maximum aside, in plain tokens: 128,000 for the
+///   latest Claudes. That is reserved, or what the tier assumes at the burndown rate, if it is more. An
+///   answer that burns down more still, such as one of over 25,600 tokens there, is counted at its end.
 /// - A model that is not recognised by its id, such as a profile of the account's own, is taken for
-///   one with the higher rate.
+///   one with the higher rate and a maximum of 128,000.
 /// - It has no headers on limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bedrock;
@@ -156,13 +161,15 @@ impl Provider for Bedrock {
     }
 
     fn counting(&self, model: Option<&str>, _charge: Charge) -> Counting {
-        let weight = match model {
-            Some(model) if burns_down_evenly(model) => 1,
-            _ => BURNDOWN,
-        };
         Counting::ALL
             .without_cached_input()
-            .with_output_weight(weight)
+            .with_output_weight(burndown(model))
+    }
+
+    /// The maximum is set aside as it is, and generated tokens count at the burndown rate: these are
+    /// as many as it takes.
+    fn uncapped_output(&self, model: Option<&str>) -> Option<u64> {
+        Some(longest::output(model).div_ceil(burndown(model)))
     }
 
     fn usage_headers(&self) -> &'static [UsageHeader] {
@@ -176,6 +183,13 @@ impl Provider for Bedrock {
         // `ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/`
         let name = named.and_then(|named| named.split(':').next());
         openai_compatible::refusal(status, &ErrorBody::read(body).named(name), &SIGNS)
+    }
+}
+
+fn burndown(model: Option<&str>) -> u64 {
+    match model {
+        Some(model) if burns_down_evenly(model) => 1,
+        _ => BURNDOWN,
     }
 }
 
