@@ -26,6 +26,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, StatusCode, Uri};
 use proactive_rate_limit::provider::{
     self, Counting, Endpoint, Provider, Refusal, RefusalCause, RequestFacts, TokenEstimate,
+    UsageHeader,
 };
 use proactive_rate_limit::schedule::ReportedLimit;
 use proactive_rate_limit::usage::{Reading, Usage, UsageReader};
@@ -289,7 +290,8 @@ fn usage<'a>(
 }
 
 fn reader(dialect: &dyn Provider, path: &str, headers: &HeaderMap) -> UsageReader {
-    UsageReader::new(dialect.usage_paths_of(path), headers)
+    let told = UsageHeader::read(dialect.usage_headers(), headers);
+    UsageReader::new(dialect.usage_paths_of(path), headers).beginning_with(told)
 }
 
 fn endpoint(endpoint: Endpoint) -> String {

@@ -36,22 +36,41 @@ static ENDINGS: [(&str, Endpoint); 15] = [
     ("/detokenize", Endpoint::Lookup),
 ];
 
+/// What is in the ids of Bedrock's models that read only; `InvokeModel` is one path for all (LiteLLM
+/// 1.110.2's price list, read 2026-11-24).
+static READERS: [&str; 5] = [
+    "titan-embed",
+    "cohere.embed",
+    "multimodal-embeddings",
+    "marengo-embed",
+    "rerank",
+];
+
 impl Endpoint {
     /// The work behind `method` and the path of a request's URI.
     ///
     /// A method without a body is [`Lookup`](Self::Lookup), paths that are known to read only are
     /// [`Embeddings`](Self::Embeddings), those that count tokens [`Lookup`](Self::Lookup), and all
-    /// else may generate.
+    /// else may generate. Bedrock's `/model/{id}/invoke` goes by the model.
     pub fn of(method: &Method, path: &str) -> Self {
         if [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS].contains(method) {
             return Self::Lookup;
         }
         let path = path.trim_end_matches('/');
+        if invoked(path).is_some_and(|id| READERS.iter().any(|name| id.contains(name))) {
+            return Self::Embeddings;
+        }
         ENDINGS
             .iter()
             .find(|(ending, _)| path.ends_with(ending))
             .map_or(Self::Generation, |(_, endpoint)| *endpoint)
     }
+}
+
+/// The model of a path of `InvokeModel`, as written.
+fn invoked(path: &str) -> Option<&str> {
+    let (_, id) = path.split_once("/model/")?;
+    id.strip_suffix("/invoke")
 }
 
 #[cfg(test)]
@@ -73,6 +92,15 @@ mod tests {
             ("/v1/messages/count_tokens", Endpoint::Lookup),
             ("/v1/responses/input_tokens", Endpoint::Lookup),
             ("/v2/rerank", Endpoint::Embeddings),
+            (
+                "/model/amazon.titan-embed-text-v2%3A0/invoke",
+                Endpoint::Embeddings,
+            ),
+            ("/model/us.cohere.embed-v4:0/invoke", Endpoint::Embeddings),
+            ("/model/cohere.rerank-v3-5:0/invoke", Endpoint::Embeddings),
+            ("/model/amazon.nova-lite-v1:0/invoke", Endpoint::Generation),
+            ("/model/cohere.embed-v4:0/converse", Endpoint::Generation),
+            ("/cohere.embed-v4:0/invoke", Endpoint::Generation),
             ("", Endpoint::Generation),
         ];
         for (path, expected) in cases {

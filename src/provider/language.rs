@@ -27,7 +27,7 @@ impl Route {
 
 /// The providers' API references and SDKs, read 2026-11-23. A path that other services might use for
 /// something else is not here.
-static ROUTES: [Route; 16] = [
+static ROUTES: [Route; 17] = [
     Route::new("", "/v1/chat/completions", &openai_compatible::USAGE),
     Route::new("", "/openai/chat/completions", &openai_compatible::USAGE),
     Route::new("", "/v1/completions", &openai_compatible::USAGE),
@@ -40,6 +40,7 @@ static ROUTES: [Route; 16] = [
     Route::new("", ":batchEmbedContents", &gemini::USAGE),
     Route::new("", ":rawPredict", &bedrock::NATIVE_USAGE),
     Route::new("", ":streamRawPredict", &bedrock::NATIVE_USAGE),
+    Route::new("titan-embed", "/invoke", &bedrock::EMBED_USAGE),
     Route::new("/model/", "/invoke", &bedrock::NATIVE_USAGE),
     Route::new(
         "/model/",

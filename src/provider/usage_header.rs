@@ -26,9 +26,20 @@ impl UsageHeader {
         }
     }
 
-    /// What these headers tell. Of a header that comes more than once, or is no number, nothing is
-    /// taken.
-    pub(crate) fn read(table: &[Self], headers: &HeaderMap) -> Usage {
+    /// What `headers` tell at the places that `table` names. Of a header that comes more than once, or
+    /// is no number, nothing is taken.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use proactive_rate_limit::provider::{UsageHeader, by_name};
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// let count = HeaderValue::from_static("50");
+    /// headers.insert("x-amzn-bedrock-input-token-count", count);
+    /// let usage = UsageHeader::read(by_name("bedrock").usage_headers(), &headers);
+    /// assert_eq!(usage.uncached_input_tokens, Some(50));
+    /// ```
+    pub fn read(table: &[Self], headers: &HeaderMap) -> Usage {
         table.iter().fold(Usage::default(), |usage, header| {
             match Head::only_count(headers, &header.name) {
                 Some(tokens) if tokens <= MAX_COUNT => usage.with(header.field, tokens),
