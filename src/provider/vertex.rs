@@ -1,12 +1,15 @@
 use http::{HeaderMap, StatusCode};
 
 use super::error_body::ErrorBody;
-use super::{ImageTokens, Provider, Refusal, RefusalCause, anthropic, gemini};
+use super::{ImageTokens, Provider, Refusal, anthropic, gemini};
 
 /// Google's Vertex AI: Gemini, and Claude through `rawPredict` and `streamRawPredict`.
 ///
-/// It has no headers on limits. A 429 that names no quota tells of a pool which all customers share
-/// (standard pay-as-you-go page, read 2026-11-23).
+/// It has no headers on limits. A 429 that names no quota may tell of a pool which all customers share
+/// as well as of a limit of the caller's (standard pay-as-you-go page, read 2026-11-23), and nothing in
+/// it says which. It is taken for the latter: either pauses everybody, but only a limit that was reached
+/// is counted with more care afterwards, and too much care costs some use where too little is another
+/// 429.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vertex;
 
@@ -23,15 +26,6 @@ impl Provider for Vertex {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
-        let error = ErrorBody::read(body);
-        let refusal = gemini::refusal(status, headers, &error)?;
-        let names_quota = refusal.meter.is_some() || error.message.contains("quota");
-        Some(match refusal.cause {
-            RefusalCause::RateLimit if !names_quota => Refusal {
-                cause: RefusalCause::Capacity,
-                ..refusal
-            },
-            _ => refusal,
-        })
+        gemini::refusal(status, headers, &ErrorBody::read(body))
     }
 }
