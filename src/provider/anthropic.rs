@@ -1,9 +1,11 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 
-use super::duration::MINUTE;
+use super::duration::{self, MINUTE};
 use super::error_body::ErrorBody;
+use super::head::Head;
+use super::moment::moments;
 use super::refusal::Sign;
 use super::{Counting, Feedback, ImageTokens, LimitHeaders, Provider, Refusal, RefusalCause};
 use crate::tier::{Charge, Meter};
@@ -151,7 +153,26 @@ impl Provider for Anthropic {
         Feedback::read(status, headers, now, &LIMITS)
     }
 
-    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
-        Refusal::read(status, &ErrorBody::read(body), &SIGNS)
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        let error = ErrorBody::read(body);
+        let refusal = Refusal::read(status, &error, &SIGNS)?;
+        Some(match refusal.cause {
+            RefusalCause::Exhausted => Refusal {
+                retry_after: until_regained(headers, &error.message).or(refusal.retry_after),
+                ..refusal
+            },
+            _ => refusal,
+        })
     }
+}
+
+/// How long a spending cap of the account's own still holds, if its message names the end and the
+/// response its own date: `you will regain access on 2026-12-01 at 00:00 utc.`
+fn until_regained(headers: &HeaderMap, message: &str) -> Option<Duration> {
+    let (_, when) = message.split_once("regain access on ")?;
+    let (date, when) = when.split_once(" at ")?;
+    let (time, _) = when.split_once(" utc")?;
+    let end = moments(&format!("{date}T{time}:00Z")).next()?;
+    let made = Head::new(headers, SystemTime::UNIX_EPOCH).date()?;
+    duration::plausible(end.duration_since(made).ok()?)
 }
