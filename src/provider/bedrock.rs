@@ -6,7 +6,7 @@ use super::error_body::ErrorBody;
 use super::refusal::Sign;
 use super::usage_header::UsageHeader;
 use super::{Counting, Provider, Refusal, RefusalCause, anthropic, openai_compatible};
-use crate::tier::Charge;
+use crate::tier::{Charge, Meter};
 use crate::usage::{UsageField, UsagePath};
 
 /// AWS Bedrock: `InvokeModel` and `Converse` with their streams, and its OpenAI and Anthropic
@@ -189,7 +189,14 @@ impl Provider for Bedrock {
             .and_then(|value| value.to_str().ok());
         // `ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/`
         let name = named.and_then(|named| named.split(':').next());
-        openai_compatible::refusal(status, &ErrorBody::read(body).named(name), &SIGNS)
+        let error = ErrorBody::read(body).named(name);
+        let refusal = openai_compatible::refusal(status, &error, &SIGNS)?;
+        // Elsewhere that may be said of any limit; here it is `Too many tokens` otherwise.
+        let of_requests = error.message.starts_with("too many requests");
+        Some(Refusal {
+            meter: refusal.meter.or(of_requests.then_some(Meter::Requests)),
+            ..refusal
+        })
     }
 }
 
