@@ -14,7 +14,7 @@ use crate::usage::{UsageField, UsagePath};
 /// such a service may count the tokens of its own tokenizer. So half of the bytes are reserved,
 /// whatever is charged in the end.
 ///
-/// All of it is what a [`Provider`] does by default.
+/// All of it is what a [`Provider`] does by default, except that the codes of Z.AI are known, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenAiCompatible;
 
@@ -22,7 +22,18 @@ impl Provider for OpenAiCompatible {
     fn name(&self) -> &'static str {
         "openai-compatible"
     }
+
+    fn refusal(&self, status: StatusCode, _headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
+        refusal(status, &ErrorBody::read(body), &ZAI_SIGNS)
+    }
 }
+
+/// Z.AI's codes, by measurement (read 2026-11-23). What else it refuses with is a limit: 1302 on
+/// concurrent requests, 1308 and 1310 until a time that its text names without a zone.
+static ZAI_SIGNS: [(Sign, RefusalCause); 2] = [
+    (Sign::Code("1113"), RefusalCause::Exhausted),
+    (Sign::Code("1305"), RefusalCause::Capacity),
+];
 
 /// Response objects of the openai Python SDK 3.54, and what its imitators add to them, read
 /// 2026-11-23.
