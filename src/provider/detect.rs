@@ -60,7 +60,7 @@ static HOSTS: [(Host, &dyn Provider); 21] = [
 
 /// Ollama's port is not its own, and neither are these paths; together they are.
 const OLLAMA_PORT: u16 = 11434;
-static OLLAMA_PATHS: [&str; 2] = ["/api/chat", "/api/generate"];
+static OLLAMA_PATHS: [&str; 3] = ["/api/chat", "/api/embed", "/api/generate"];
 
 /// The built-in provider that serves `uri`, where the host, or port and path, leave no doubt.
 ///
@@ -167,6 +167,7 @@ mod tests {
             ),
             ("http://localhost:11434/api/chat", Some("ollama")),
             ("http://10.0.0.5:11434/api/generate", Some("ollama")),
+            ("http://localhost:11434/api/embed", Some("ollama")),
             ("http://localhost:11434/v1/chat/completions", None),
             ("http://localhost:8000/api/chat", None),
             ("/v1/chat/completions", None),
