@@ -166,6 +166,21 @@ impl Usage {
         }
     }
 
+    fn add(&mut self, field: UsageField, tokens: u64) {
+        let place = self.place(field);
+        let sum = place.unwrap_or(0).saturating_add(tokens);
+        *place = Some(sum.min(json::MAX_COUNT));
+    }
+
+    /// Of each count the larger.
+    fn raise(&mut self, other: &Self) {
+        let mut other = *other;
+        for field in UsageField::ALL {
+            let place = self.place(field);
+            *place = (*other.place(field)).max(*place);
+        }
+    }
+
     /// Streams report running totals, so a newer count replaces an older one; they never add up.
     fn update(&mut self, newer: &Self) {
         let mut newer = *newer;
@@ -246,9 +261,31 @@ enum Finality {
 }
 
 impl UsagePath {
+    /// The key in a path that stands for every value of a list.
+    ///
+    /// The counts at such a path add up within a document, and are taken where they are more than what
+    /// the document tells elsewhere.
+    ///
+    /// ```
+    /// use proactive_rate_limit::usage::{Reading, UsageField, UsagePath, UsageReader};
+    ///
+    /// static PATHS: [UsagePath; 1] = [UsagePath::last(
+    ///     &["results", UsagePath::EACH, "tokenCount"],
+    ///     UsageField::Output,
+    /// )];
+    ///
+    /// let mut reader = UsageReader::new(&PATHS, &http::HeaderMap::new());
+    /// reader.feed(br#"{"results":[{"tokenCount":12},{"tokenCount":3}]}"#);
+    /// let Reading::Usage(usage) = reader.finish() else {
+    ///     panic!("both are counts");
+    /// };
+    /// assert_eq!(usage.output_tokens, Some(15));
+    /// ```
+    pub const EACH: &'static str = json::EACH;
+
     /// A count that is final once it is read, until a later one replaces it.
     ///
-    /// `path` names the keys from the outermost object inwards. It never leads through an array.
+    /// `path` names the keys from the outermost object inwards, with [`EACH`](Self::EACH) for lists.
     ///
     /// # Panics
     ///
@@ -312,6 +349,11 @@ impl UsagePath {
     /// The keys from the outermost object inwards.
     pub const fn path(&self) -> &'static [&'static str] {
         self.path
+    }
+
+    /// Whether it leads through a list.
+    fn adds_up(&self) -> bool {
+        self.path.contains(&Self::EACH)
     }
 
     /// Which count is found there.

@@ -9,7 +9,7 @@ const DONE: &[u8] = b"[DONE]";
 pub(super) struct Documents {
     reader: PathReader<UsagePath, LONGEST_KEY>,
     /// What the current document holds. A document that turns out broken takes it along.
-    found: Tally,
+    found: Found,
     /// What whole documents held.
     total: Tally,
     /// How much of `[DONE]` the current document has shown, if it has shown nothing else.
@@ -24,7 +24,7 @@ impl Documents {
     pub(super) fn new(paths: &'static [UsagePath]) -> Self {
         Self {
             reader: PathReader::new(paths).listing(),
-            found: Tally::default(),
+            found: Found::default(),
             total: Tally::default(),
             done: Some(0),
             is_done: false,
@@ -43,7 +43,7 @@ impl Documents {
         if self.done == Some(DONE.len()) {
             self.is_done = true;
         } else if self.reader.progress() == Progress::Complete {
-            self.total.update(&self.found);
+            self.total.update(&self.found.tally());
         } else {
             self.is_malformed = true;
         }
@@ -61,7 +61,7 @@ impl Documents {
     pub(super) fn begin(&mut self) {
         self.reader.reset();
         self.done = Some(0);
-        self.found = Tally::default();
+        self.found.clear();
     }
 
     /// Whether the current document has shown nothing but white space.
@@ -89,7 +89,7 @@ impl Documents {
     /// What was read of a response that is one document.
     pub(super) fn finish_one(&self) -> Reading {
         match self.reader.progress() {
-            Progress::Complete => self.found.reading().unwrap_or(Reading::Missing),
+            Progress::Complete => self.found.tally().reading().unwrap_or(Reading::Missing),
             Progress::Empty => Reading::Missing,
             Progress::Partial => Reading::Unreadable(Unreadable::Truncated),
             Progress::Lost => Reading::Unreadable(Unreadable::Malformed),
@@ -112,7 +112,7 @@ impl Documents {
         let last = self.reader.progress();
         // A stream may end without whatever ends its last document.
         if last == Progress::Complete {
-            total.update(&self.found);
+            total.update(&self.found.tally());
         }
         if let Some(reading) = total.reading() {
             return reading;
@@ -121,7 +121,7 @@ impl Documents {
             Reading::Unreadable(Unreadable::Gap)
         } else if self.is_malformed || last == Progress::Lost && self.done.is_none() {
             Reading::Unreadable(Unreadable::Malformed)
-        } else if last == Progress::Partial && self.found != Tally::default() {
+        } else if last == Progress::Partial && self.found.tally() != Tally::default() {
             Reading::Unreadable(Unreadable::Truncated)
         } else {
             Reading::Missing
@@ -164,16 +164,57 @@ impl Tally {
     }
 }
 
-impl Visitor<UsagePath> for Tally {
+/// Counts found in one document.
+#[derive(Debug, Default)]
+struct Found {
+    plain: Tally,
+    /// The sums of those in lists.
+    listed: Usage,
+    has_lists: bool,
+}
+
+impl Found {
+    fn clear(&mut self) {
+        self.plain = Tally::default();
+        if self.has_lists {
+            *self = Self::default();
+        }
+    }
+
+    /// A list has the parts of what is told beside it, or more than that: the larger counts.
+    fn tally(&self) -> Tally {
+        let mut tally = self.plain;
+        if self.has_lists {
+            tally.usage.raise(&self.listed);
+        }
+        tally
+    }
+}
+
+impl Visitor<UsagePath> for Found {
     fn value(&mut self, at: &'static UsagePath, value: Value<'_>) {
         match value {
             Value::Count(tokens) => {
-                self.usage.set(at.field, tokens);
-                self.is_final |= at.finality >= Finality::Last;
-                self.is_closed |= at.finality == Finality::Closing;
+                if at.adds_up() {
+                    self.listed.add(at.field, tokens);
+                    self.has_lists = true;
+                } else {
+                    self.plain.usage.set(at.field, tokens);
+                }
+                self.plain.is_final |= at.finality >= Finality::Last;
+                self.plain.is_closed |= at.finality == Finality::Closing;
             }
             Value::Null => {}
-            Value::Text(_) | Value::Other => self.is_invalid = true,
+            Value::Text(_) | Value::Other => self.plain.is_invalid = true,
+        }
+    }
+
+    fn next_document(&mut self) {
+        if self.has_lists {
+            *self = Self {
+                plain: self.tally(),
+                ..Self::default()
+            };
         }
     }
 }

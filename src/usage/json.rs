@@ -8,6 +8,9 @@ pub(crate) use self::unescape::unescape;
 /// of such numbers stay far from overflow.
 pub(crate) const MAX_COUNT: u64 = 1_000_000_000_000;
 
+/// The key in a path that stands for every value of a list.
+pub(crate) const EACH: &str = "[]";
+
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
@@ -28,6 +31,9 @@ pub(crate) trait Visitor<T> {
 
     /// A value at the path `at`. A repeated key comes repeatedly.
     fn value(&mut self, at: &'static T, value: Value<'_>);
+
+    /// A document in a list of them is over, and another follows.
+    fn next_document(&mut self) {}
 
     /// The next piece of any string, keys included, as written in the JSON: escapes are as they were.
     /// `at` is the path it stands at, if it is the value at one. Pieces end anywhere.
@@ -69,6 +75,10 @@ enum State {
     FirstItem,
     /// After a document in a list of them.
     AfterItem,
+    /// At the beginning of a list that a path leads through.
+    FirstElement,
+    /// After a value in such a list.
+    AfterElement,
     Complete,
     Lost,
 }
@@ -99,7 +109,7 @@ pub(crate) struct PathReader<T: 'static, const BUFFER: usize> {
     paths: &'static [T],
     state: State,
     list: List,
-    /// The keys that led to the innermost open object.
+    /// The keys that led into the innermost open object or list.
     prefix: &'static [&'static str],
     /// The keys that lead into the coming value, if a path goes on inside it.
     into: Option<&'static [&'static str]>,
@@ -188,12 +198,17 @@ where
         match (self.state, byte) {
             (_, b' ' | b'\t' | b'\n' | b'\r') => {}
             (State::FirstItem | State::AfterItem, b']') => self.state = State::Complete,
-            (State::AfterItem, b',') => self.expect_document(),
-            (State::Value | State::FirstItem, _) => {
+            (State::AfterItem, b',') => {
+                self.expect_document();
+                visitor.next_document();
+            }
+            (State::FirstElement | State::AfterElement, b']') => self.close_list(),
+            (State::AfterElement, b',') => self.expect_element(),
+            (State::Value | State::FirstItem | State::FirstElement, _) => {
                 return self.open_value(byte, bytes, rest, visitor);
             }
             (State::FirstKey | State::NextKey, b'"') => self.open_string(Role::Key),
-            (State::FirstKey | State::AfterValue, b'}') => self.close_object(),
+            (State::FirstKey | State::AfterValue, b'}') => self.leave(),
             (State::Colon, b':') => self.state = State::Value,
             (State::AfterValue, b',') => self.state = State::NextKey,
             _ => self.state = State::Lost,
@@ -218,12 +233,13 @@ where
                 if let Some(at) = self.at {
                     visitor.value(at, Value::Other);
                 }
-                match self.into {
-                    Some(prefix) if byte == b'{' => {
+                match (self.into, byte) {
+                    (Some(prefix), b'{') => {
                         self.prefix = prefix;
                         self.state = State::FirstKey;
                     }
-                    _ => self.state = State::Skip(1),
+                    (Some(prefix), _) => self.open_list(prefix),
+                    (None, _) => self.state = State::Skip(1),
                 }
             }
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
@@ -236,8 +252,41 @@ where
         rest
     }
 
-    fn close_object(&mut self) {
+    fn open_list(&mut self, at: &'static [&'static str]) {
+        let depth = at.len();
+        let through = self.paths.iter().map(AsRef::as_ref).find(|keys| {
+            let keys: &[&str] = keys;
+            keys.len() > depth && keys[depth] == EACH && keys[..depth] == *at
+        });
+        match through {
+            Some(keys) => {
+                self.prefix = &keys[..=depth];
+                self.expect_element();
+                self.state = State::FirstElement;
+            }
+            None => self.state = State::Skip(1),
+        }
+    }
+
+    /// An object among the values of a list is entered as the list is.
+    fn expect_element(&mut self) {
+        let prefix = self.prefix;
+        self.state = State::Value;
+        self.into = Some(prefix);
+        self.at = self.paths.iter().find(|path| *path.as_ref() == *prefix);
+    }
+
+    fn close_list(&mut self) {
+        if let Some((_, list)) = self.prefix.split_last() {
+            self.prefix = list;
+            self.leave();
+        }
+    }
+
+    /// The value that the keys of the prefix lead into is over.
+    fn leave(&mut self) {
         match self.prefix.split_last() {
+            Some((&EACH, _)) => self.state = State::AfterElement,
             Some((_, outer)) => {
                 self.prefix = outer;
                 self.state = State::AfterValue;
@@ -249,6 +298,8 @@ where
     fn close_value(&mut self) {
         if self.is_outermost() {
             self.close_document();
+        } else if self.is_element() {
+            self.state = State::AfterElement;
         } else {
             self.state = State::AfterValue;
         }
@@ -264,6 +315,12 @@ where
     /// Only the outermost value is entered without a key.
     fn is_outermost(&self) -> bool {
         self.into.is_some_and(<[_]>::is_empty)
+    }
+
+    /// Only a value of a list is entered with no key beyond those of the list.
+    fn is_element(&self) -> bool {
+        self.into
+            .is_some_and(|into| into.len() == self.prefix.len())
     }
 
     fn literal<'a, V: Visitor<T>>(&mut self, bytes: &'a [u8], visitor: &mut V) -> &'a [u8] {
@@ -412,7 +469,8 @@ where
         let depth = self.prefix.len();
         self.into = None;
         self.at = None;
-        if self.token.overflowed {
+        // A key that is written like `EACH` is no list.
+        if self.token.overflowed || self.token.bytes() == EACH.as_bytes() {
             return;
         }
         for path in self.paths {

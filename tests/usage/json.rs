@@ -154,3 +154,94 @@ fn nesting_is_only_counted() {
         Reading::Unreadable(Unreadable::Truncated)
     );
 }
+
+static LISTED: [UsagePath; 4] = [
+    UsagePath::last(&["usage", "input"], UsageField::Input),
+    UsagePath::last(&["usage", "output"], UsageField::Output),
+    UsagePath::last(
+        &["usage", "parts", UsagePath::EACH, "output"],
+        UsageField::Output,
+    ),
+    UsagePath::last(
+        &["usage", "rows", UsagePath::EACH, UsagePath::EACH],
+        UsageField::Input,
+    ),
+];
+
+#[test]
+fn counts_in_a_list_add_up_in_any_pieces() {
+    let cases = [
+        (
+            r#"{"usage":{"parts":[{"output":3},{"output":4}],"input":2}}"#,
+            two(2, 7),
+        ),
+        // The larger of what is told twice, in either order.
+        (
+            r#"{"usage":{"input":2,"output":9,"parts":[{"output":3},{"output":4}]}}"#,
+            two(2, 9),
+        ),
+        (
+            r#"{"usage":{"parts":[{"output":3},{"output":4}],"output":6,"input":2}}"#,
+            two(2, 7),
+        ),
+        // Whatever else is among them is passed over.
+        (
+            r#"{"usage":{"parts":[ 1 , "a]" , null , [ {"output":5} ] , {"x":[{"output":6}],"output":7} , {} ] , "input":2}}"#,
+            two(2, 7),
+        ),
+        (
+            r#"{"usage":{"parts":[],"input":2,"output":1},"parts":[{"output":5}]}"#,
+            two(2, 1),
+        ),
+        (
+            r#"{"usage":{"parts":{"output":5},"input":2,"output":1}}"#,
+            two(2, 1),
+        ),
+        (
+            r#"{"usage":{"parts":{"[]":{"output":5}},"input":2,"output":1}}"#,
+            two(2, 1),
+        ),
+        // Lists of lists.
+        (r#"{"usage":{"rows":[[1,2],[],[3]],"output":1}}"#, two(6, 1)),
+        (
+            r#"{"usage":{"rows":[[1,{"a":[2]}],[[3],4]],"output":1}}"#,
+            Reading::Unreadable(Unreadable::InvalidNumber),
+        ),
+        // Documents in a list have running totals of their own.
+        (
+            r#"[{"usage":{"input":2,"parts":[{"output":3}]}},{"usage":{"parts":[{"output":1}]}}]"#,
+            two(2, 3),
+        ),
+    ];
+    for (body, expected) in cases {
+        let bytes = body.as_bytes();
+        for split in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(split);
+            let reading = read_pieces(&LISTED, JSON, [first, second]);
+            assert_eq!(reading, expected, "{body} split at {split}");
+        }
+        let reading = read_pieces(&LISTED, JSON, bytes.chunks(1));
+        assert_eq!(reading, expected, "{body} in single bytes");
+    }
+}
+
+#[test]
+fn a_list_that_is_no_json_is_malformed() {
+    for body in [
+        r#"{"usage":{"parts":[{"output":3}}}"#,
+        r#"{"usage":{"parts":[{"output":3],"input":2}}"#,
+        r#"{"usage":{"parts":[{"output":3},],"input":2}}"#,
+        r#"{"usage":{"parts":[,{"output":3}],"input":2}}"#,
+        r#"{"usage":{"parts":[{"output":3} {"output":3}],"input":2}}"#,
+        r#"{"usage":{"parts":[1 2],"input":2}}"#,
+        r#"{"usage":{"parts":["a":1],"input":2}}"#,
+        r#"{"usage":{"rows":[[1,2},"input":2}}"#,
+    ] {
+        let reading = read_pieces(&LISTED, JSON, [body.as_bytes()]);
+        assert_eq!(
+            reading,
+            Reading::Unreadable(Unreadable::Malformed),
+            "{body}"
+        );
+    }
+}
