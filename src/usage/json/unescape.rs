@@ -23,10 +23,8 @@ pub(crate) fn unescape(written: &[u8]) -> Option<Cow<'_, str>> {
             }
             _ => escape.next(byte, &mut token)?,
         };
-        if token.high_surrogate.is_none() {
-            text.extend_from_slice(token.bytes());
-            token.clear();
-        }
+        text.extend_from_slice(token.bytes());
+        token.used = 0;
     }
     token.end();
     text.extend_from_slice(token.bytes());
@@ -61,6 +59,7 @@ mod tests {
             (r"\ud83dx", "\u{fffd}x"),
             (r"\ud83d\n", "\u{fffd}\n"),
             (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
+            (r"\ud83d\ud83d\ud83d\ud83d", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
             (r"\ude00", "\u{fffd}"),
         ];
         for (written, expected) in cases {
