@@ -71,12 +71,12 @@ pub(super) static EMBED_USAGE: [UsagePath; 1] =
     [UsagePath::last(&["inputTextTokenCount"], UsageField::Input)];
 
 /// Of models in their own languages: Claude's, as in its own API, and those of the others.
-pub(super) static NATIVE_USAGE: [UsagePath; 28] =
+pub(super) static NATIVE_USAGE: [UsagePath; 33] =
     UsagePath::joined(&anthropic::USAGE, &OTHERS_USAGE);
 
 /// Nova's, Llama's, Titan's, and OpenAI's shape, which several have. The metrics are in the last event
 /// of a stream (botocore 1.44, litellm 1.109, read 2026-11-23).
-static OTHERS_USAGE: [UsagePath; 18] = [
+static OTHERS_USAGE: [UsagePath; 19] = [
     // Nova, whose stream has its usage in `metadata`.
     UsagePath::closing(&["usage", "outputTokens"], UsageField::Output),
     UsagePath::interim(&["usage", "inputTokens"], UsageField::UncachedInput),
@@ -104,9 +104,12 @@ static OTHERS_USAGE: [UsagePath; 18] = [
     // Llama.
     UsagePath::interim(&["prompt_token_count"], UsageField::UncachedInput),
     UsagePath::last(&["generation_token_count"], UsageField::Output),
-    // Titan. Without a stream its output is in a list, `results[].tokenCount`, where no path leads: it
-    // is read from the headers beside it.
+    // Titan, whole and streamed.
     UsagePath::interim(&["inputTextTokenCount"], UsageField::UncachedInput),
+    UsagePath::last(
+        &["results", UsagePath::EACH, "tokenCount"],
+        UsageField::Output,
+    ),
     UsagePath::last(&["totalOutputTextTokenCount"], UsageField::Output),
     // OpenAI's shape.
     UsagePath::last(&["usage", "prompt_tokens"], UsageField::Input),
