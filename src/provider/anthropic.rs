@@ -19,6 +19,8 @@ use crate::usage::{UsageField, UsagePath};
 ///   with Claude Haiku 3.5.
 /// - Output counts the tokens that are produced, while they are produced. `max_tokens` does not
 ///   count, but it is what bounds them, so it is reserved.
+/// - A context that was compacted on the way counts, though the totals of the answer leave it out; so
+///   does what another model was asked for an answer, as that list does not part them.
 /// - What was used is what counts: [`Charge::Actual`](crate::Charge::Actual).
 /// - The remaining tokens in its headers are rounded to thousands.
 /// - 529 says that Anthropic is overloaded, not that a limit was reached.
@@ -31,7 +33,7 @@ pub struct Anthropic;
 pub(super) const IMAGE_TOKENS: ImageTokens = ImageTokens::by_patches(28, 4_784);
 
 /// Response objects of the anthropic Python SDK 2.12, read 2026-11-23.
-pub(super) static USAGE: [UsagePath; 10] = [
+pub(super) static USAGE: [UsagePath; 14] = [
     // A whole message, or the running totals of a stream's `message_delta`. Only the output is
     // always there, and only it says that the message came to its end.
     UsagePath::closing(&["usage", "output_tokens"], UsageField::Output),
@@ -47,6 +49,34 @@ pub(super) static USAGE: [UsagePath; 10] = [
     UsagePath::interim(
         &["usage", "output_tokens_details", "thinking_tokens"],
         UsageField::Reasoning,
+    ),
+    // What an answer took that the model began several times for: to compact its context, or to ask
+    // another. The totals leave out the former (beta of the same SDK, read 2026-11-23).
+    UsagePath::interim(
+        &["usage", "iterations", UsagePath::EACH, "output_tokens"],
+        UsageField::Output,
+    ),
+    UsagePath::interim(
+        &["usage", "iterations", UsagePath::EACH, "input_tokens"],
+        UsageField::UncachedInput,
+    ),
+    UsagePath::interim(
+        &[
+            "usage",
+            "iterations",
+            UsagePath::EACH,
+            "cache_creation_input_tokens",
+        ],
+        UsageField::CacheCreation,
+    ),
+    UsagePath::interim(
+        &[
+            "usage",
+            "iterations",
+            UsagePath::EACH,
+            "cache_read_input_tokens",
+        ],
+        UsageField::CachedInput,
     ),
     // A stream's `message_start`.
     UsagePath::interim(&["message", "usage", "output_tokens"], UsageField::Output),

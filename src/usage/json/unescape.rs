@@ -59,7 +59,10 @@ mod tests {
             (r"\ud83dx", "\u{fffd}x"),
             (r"\ud83d\n", "\u{fffd}\n"),
             (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
-            (r"\ud83d\ud83d\ud83d\ud83d", "\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            (
+                r"\ud83d\ud83d\ud83d\ud83d",
+                "\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+            ),
             (r"\ude00", "\u{fffd}"),
         ];
         for (written, expected) in cases {
