@@ -348,7 +348,8 @@ fn described(limit: &ReportedLimit) -> String {
         "remaining",
         limit.remaining.map(|number| number.to_string()),
     );
-    say("reset", limit.reset.map(seconds));
+    let reset = if limit.refills { "full" } else { "reset" };
+    say(reset, limit.reset.map(seconds));
     say("per", limit.window.map(seconds));
     let rounded = (limit.rounded_to != 1).then(|| limit.rounded_to.to_string());
     say("rounded", rounded);
