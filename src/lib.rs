@@ -50,8 +50,10 @@
 //! as it is; otherwise the body is looked into, if it is one that can be without consuming it
 //! (`Full<Bytes>`, `String`), for its cap on the answer and the size of its prompt; otherwise, as
 //! with a boxed body, only its length counts. A request without a cap on its answer, or whose cap
-//! cannot be seen, is taken to need [`assumed_output_tokens`](Tier::assumed_output_tokens). When the response ends, its usage
-//! replaces the reserve, as far as the provider gives back what was not used: see [`Charge`].
+//! cannot be seen, is taken to need [`assumed_output_tokens`](Tier::assumed_output_tokens); one that is
+//! seen to have none, at least what its provider
+//! [assumes itself](provider::Provider::uncapped_output). When the response ends, its usage replaces the
+//! reserve, as far as the provider gives back what was not used: see [`Charge`].
 //!
 //! # Where it belongs in a stack
 //!

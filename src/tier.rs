@@ -224,7 +224,8 @@ impl Tier {
         self.charge
     }
 
-    /// How many generated tokens are reserved for a request that sets no output cap of its own.
+    /// How many generated tokens are reserved for a request that sets no output cap of its own, unless
+    /// its provider is known to [set more aside](crate::provider::Provider::uncapped_output).
     ///
     /// [`DEFAULT_ASSUMED_OUTPUT_TOKENS`](Self::DEFAULT_ASSUMED_OUTPUT_TOKENS) unless chosen. An
     /// answer that is longer is charged more than was reserved, which may overrun the limits: so

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::bodies::{OPENAI_CHAT, fixtures};
 use crate::encoded::{CODINGS, encode};
 use crate::event_stream::{MESSAGES, streams_of_messages};
-use crate::json::{GEMINI, GEMINI_ARRAY};
+use crate::json::{GEMINI, GEMINI_ARRAY, LISTED, LISTED_BODY};
 use crate::lines::{OLLAMA, OLLAMA_STREAM};
 use crate::{JSON, LINES, headers};
 
@@ -33,6 +33,7 @@ fn formats() -> Vec<FormatOf> {
         .collect();
     formats.push((&OLLAMA, LINES, None, OLLAMA_STREAM.into()));
     formats.push((&GEMINI, JSON, None, GEMINI_ARRAY.into()));
+    formats.push((&LISTED, JSON, None, LISTED_BODY.into()));
     for (paths, body) in streams_of_messages() {
         formats.push((paths, MESSAGES, None, body));
     }

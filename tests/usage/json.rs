@@ -155,7 +155,7 @@ fn nesting_is_only_counted() {
     );
 }
 
-static LISTED: [UsagePath; 4] = [
+pub(crate) static LISTED: [UsagePath; 4] = [
     UsagePath::last(&["usage", "input"], UsageField::Input),
     UsagePath::last(&["usage", "output"], UsageField::Output),
     UsagePath::last(
@@ -167,6 +167,8 @@ static LISTED: [UsagePath; 4] = [
         UsageField::Input,
     ),
 ];
+
+pub(crate) const LISTED_BODY: &str = r#"{"usage":{"parts":[ 1 , "a]" , null , [ {"output":5} ] , {"x":[{"output":6}],"output":7} , {} ] , "input":2,"rows":[[1],[]]}}"#;
 
 #[test]
 fn counts_in_a_list_add_up_in_any_pieces() {
@@ -185,10 +187,7 @@ fn counts_in_a_list_add_up_in_any_pieces() {
             two(2, 7),
         ),
         // Whatever else is among them is passed over.
-        (
-            r#"{"usage":{"parts":[ 1 , "a]" , null , [ {"output":5} ] , {"x":[{"output":6}],"output":7} , {} ] , "input":2}}"#,
-            two(2, 7),
-        ),
+        (LISTED_BODY, two(2, 7)),
         (
             r#"{"usage":{"parts":[],"input":2,"output":1},"parts":[{"output":5}]}"#,
             two(2, 1),
