@@ -22,6 +22,8 @@ use crate::usage::{UsageField, UsagePath};
 /// - A model that is not recognised by its id, such as a profile of the account's own, is taken for
 ///   one with the higher rate and a maximum of 128,000.
 /// - It has no headers on limits.
+/// - The hosts of `bedrock-mantle`, which counts input and output apart under quotas of its own (same
+///   page), are not detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bedrock;
 
