@@ -43,6 +43,14 @@ pub struct ProactiveRateLimitLayer {
     max_wait: Duration,
 }
 
+/// A budget that pools share beside their own.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) layer: &'a ProactiveRateLimitLayer,
+    /// That of the layer, or of one account of it.
+    pub(crate) tier: Tier,
+}
+
 impl ProactiveRateLimitLayer {
     /// A layer for this tier, with a budget shared by the whole process.
     pub fn new(tier: Tier) -> Self {
@@ -219,9 +227,16 @@ impl ProactiveRateLimitLayer {
         self.tracker.pool_with(&self.tier, &self.options)
     }
 
-    /// What its services have in common, had it been made for `tier`.
-    pub(crate) fn limiter(&self, tier: &Tier) -> Limiter {
-        let pool = self.tracker.pool_with(tier, &self.options);
+    /// What its services have in common, had it been made for `tier`, and for the budget of `shared`
+    /// as well.
+    pub(crate) fn limiter(&self, tier: &Tier, shared: Option<&Shared<'_>>) -> Limiter {
+        let pool = match shared {
+            Some(Shared { layer, tier: whole }) => layer
+                .tracker
+                .group(whole, &layer.options)
+                .and_then(|group| self.tracker.pool_in(tier, &self.options, Some(&group))),
+            None => self.tracker.pool_with(tier, &self.options),
+        };
         Limiter::new(tier, pool, self.tokenizer.clone(), self.max_wait)
     }
 
@@ -239,7 +254,7 @@ impl<S> Layer<S> for ProactiveRateLimitLayer {
     type Service = ProactiveRateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let limiter = self.limiter(&self.tier);
+        let limiter = self.limiter(&self.tier, None);
         ProactiveRateLimit::new(inner, Arc::new(limiter))
     }
 }

@@ -14,6 +14,9 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let large = Tier::lookup("openai", "gpt-4o", "tier1")?;
 //! let small = Tier::lookup("openai", "gpt-4o-mini", "tier1")?;
+//! let organisation = Tier::builder("openai", "organisation")
+//!     .limit(Limit::requests(10_000).per_minute())
+//!     .build()?;
 //! let others = Tier::builder("openai", "any")
 //!     .limit(Limit::requests(60).per_minute())
 //!     .build()?;
@@ -21,6 +24,7 @@
 //!     .budget(ProactiveRateLimitLayer::new(large).max_wait(Duration::from_secs(60)))
 //!     .budget(ProactiveRateLimitLayer::new(small))
 //!     .alias("gpt-4o-2024-11-20", "gpt-4o")
+//!     .shared(ProactiveRateLimitLayer::new(organisation))
 //!     .others(OtherModels::limit(ProactiveRateLimitLayer::new(others)))
 //!     .accounts(Accounts::by_credential())
 //!     .max_waiting(1_000);

@@ -16,6 +16,8 @@
 mod clock;
 mod core;
 mod driver;
+mod group;
+mod joint;
 mod line;
 mod options;
 mod outbox;

@@ -9,7 +9,7 @@ use super::layer::PerModelRateLimitLayer;
 use super::other_models::Policy;
 use super::request_model::RequestModel;
 use crate::error::{RateLimitError, UnknownModel};
-use crate::layer::ProactiveRateLimitLayer;
+use crate::layer::{ProactiveRateLimitLayer, Shared};
 use crate::limiter::Limiter;
 use crate::peek;
 use crate::provider::{self, Endpoint, OpenAiCompatible, Provider};
@@ -138,11 +138,15 @@ impl Budgets {
 
     /// Makes a budget outside of the lock, unless somebody else just did.
     fn make(&self, key: Key, layer: &ProactiveRateLimitLayer, tier: Tier) -> Arc<Limiter> {
-        let tier = match &key.account {
+        let of_account = |tier: Tier| match &key.account {
             Some(account) => tier.with_account(account.clone()),
             None => tier,
         };
-        let limiter = Arc::new(layer.limiter(&tier));
+        let shared = self.layer.whole().map(|whole| Shared {
+            layer: whole,
+            tier: of_account(whole.tier().clone()),
+        });
+        let limiter = Arc::new(layer.limiter(&of_account(tier), shared.as_ref()));
         self.made(|made| Arc::clone(made.limiters.entry(key).or_insert(limiter)))
     }
 

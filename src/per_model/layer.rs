@@ -16,6 +16,7 @@ use crate::layer::ProactiveRateLimitLayer;
 pub struct PerModelRateLimitLayer {
     known: Vec<ProactiveRateLimitLayer>,
     aliases: Vec<(String, String)>,
+    shared: Option<Box<ProactiveRateLimitLayer>>,
     others: OtherModels,
     accounts: Option<Accounts>,
     max_waiting: usize,
@@ -30,6 +31,7 @@ impl PerModelRateLimitLayer {
         Self {
             known: Vec::new(),
             aliases: Vec::new(),
+            shared: None,
             others: OtherModels::default(),
             accounts: None,
             max_waiting: DEFAULT_MAX_WAITING,
@@ -52,6 +54,20 @@ impl PerModelRateLimitLayer {
     #[must_use]
     pub fn alias(mut self, alias: impl Into<String>, model: impl Into<String>) -> Self {
         self.aliases.push((alias.into(), model.into()));
+        self
+    }
+
+    /// Admits every request by the budget of `layer` as well, which all models share: that of an
+    /// organisation or a project.
+    ///
+    /// A request is admitted by both budgets in one step or by neither, so it holds nothing of one while
+    /// it waits for the other. Models that wait for the shared one are served in the order of their
+    /// coming. Of the options of `layer` the margin, the skews, the anchor and the reserve for answers
+    /// count; requests are spaced by the budgets of their models, and what a provider's answers say of
+    /// limits is taken for these.
+    #[must_use]
+    pub fn shared(mut self, layer: ProactiveRateLimitLayer) -> Self {
+        self.shared = Some(Box::new(layer));
         self
     }
 
@@ -102,6 +118,10 @@ impl PerModelRateLimitLayer {
 
     pub(super) fn account_of<B>(&self, request: &http::Request<B>) -> Option<String> {
         self.accounts.as_ref()?.of(request)
+    }
+
+    pub(super) fn whole(&self) -> Option<&ProactiveRateLimitLayer> {
+        self.shared.as_deref()
     }
 
     pub(super) fn line(&self) -> usize {

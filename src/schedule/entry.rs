@@ -24,6 +24,8 @@ pub struct Entry {
     /// In how many of the windows it counts: the first ones. Others were discovered after it was
     /// granted.
     pub(super) windows: usize,
+    /// What it has in a second budget, if it is admitted by two.
+    pub(crate) joined: Option<Box<Entry>>,
     /// Its answer is counted among others, from when it is sent until it has ended.
     pub(super) boarding: Option<Boarding>,
 }
@@ -57,6 +59,7 @@ impl Entry {
             wall: Timestamp::ZERO,
             is_probe: false,
             windows: 0,
+            joined: None,
             boarding: None,
         }
     }

@@ -8,7 +8,7 @@ use crate::schedule::Timestamp;
 /// Tells the time of day.
 pub type WallClock = dyn Fn() -> SystemTime + Send + Sync;
 
-/// The pool's time, counted from when it was made. It follows a paused Tokio clock.
+/// The pool's time, counted from when it was made, or the first of those with which it shares a budget. It follows a paused Tokio clock.
 pub(super) struct Clock {
     epoch: Instant,
     wall: Option<Arc<WallClock>>,
@@ -21,9 +21,9 @@ const LONGEST_SLEEP_IN_DAYS: Duration = Duration::from_secs(60);
 
 impl Clock {
     /// Without a wall clock of its own it asks the system.
-    pub(super) fn start(wall: Option<Arc<WallClock>>, follows_days: bool) -> Self {
+    pub(super) fn start(epoch: Instant, wall: Option<Arc<WallClock>>, follows_days: bool) -> Self {
         Self {
-            epoch: Instant::now(),
+            epoch,
             wall,
             follows_days,
         }

@@ -373,6 +373,13 @@ impl Core {
         !stale.is_empty()
     }
 
+    /// Takes back what was granted and not used in time, for somebody else.
+    pub(super) fn take_back(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.lapse(now) {
+            self.turn(now, out);
+        }
+    }
+
     pub(super) fn dispatch(
         &mut self,
         now: Timestamp,

@@ -139,6 +139,14 @@ impl PoolOptions {
         tier.limits().iter().map(with_margin).collect()
     }
 
+    /// What pools of `tier` share beside their own budgets. They are spaced by those.
+    pub(super) fn build_shared(&self, tier: &Tier, limits: &[Limit]) -> Proactive {
+        Proactive::new(limits.iter().copied(), tier.charge())
+            .with_spacing(Spacing::Off)
+            .with_timing(self.timing)
+            .with_output_reserve(self.output_reserve)
+    }
+
     pub(super) fn build(&self, tier: &Tier, limits: &[Limit]) -> Box<dyn SchedulingStrategy> {
         match &self.strategy {
             Some(factory) => factory(tier, limits),

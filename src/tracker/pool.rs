@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::clock::Clock;
 use super::core::{Core, Drive, DriverId};
+use super::group::{Group, MemberId};
+use super::joint::Joint;
 use super::options::PoolOptions;
 use super::outbox::Outbox;
 use super::permit::Permit;
@@ -54,6 +56,13 @@ pub(super) struct Shared {
     name: String,
     clock: Clock,
     core: Mutex<Core>,
+    membership: Option<Membership>,
+}
+
+/// That of a pool in a group.
+pub(super) struct Membership {
+    pub(super) group: Arc<Group>,
+    pub(super) member: MemberId,
 }
 
 impl Shared {
@@ -77,15 +86,34 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one operation under the lock, and wakes whom it concerns after.
+    /// Runs one operation under the lock, and lets those know whom it concerns after.
     pub(super) fn with<T>(
         &self,
         operate: impl FnOnce(&mut Core, Timestamp, &mut Outbox) -> T,
     ) -> T {
-        // Dropped, and so delivered, after the lock is released.
+        let result = self.operate(operate);
+        if let Some(Membership { group, member }) = &self.membership {
+            group.tell(*member);
+        }
+        result
+    }
+
+    /// Something of the budget that it shares became free.
+    pub(super) fn look_again(&self) {
+        self.operate(|core, now, out| core.turn(now, out));
+    }
+
+    /// Another pool of the group needs what nobody uses here.
+    pub(super) fn take_back(&self) {
+        self.operate(|core, now, out| core.take_back(now, out));
+    }
+
+    fn operate<T>(&self, operate: impl FnOnce(&mut Core, Timestamp, &mut Outbox) -> T) -> T {
+        // Dropped, and so delivered, after the locks are released.
         let mut out = Outbox::default();
-        // A user's clock is not called under the lock.
+        // A user's clock is not called under a lock.
         let unix = self.clock.unix();
+        let _turn = self.membership.as_ref().map(|it| it.group.turn());
         let mut core = self.lock();
         // Read under the lock, so that stamps are in the order of the operations.
         let now = core.tick(self.clock.now());
@@ -96,7 +124,11 @@ impl Shared {
     }
 
     pub(super) fn drive(&self, id: DriverId, waker: &Waker) -> Drive {
-        self.with(|core, now, out| core.drive(now, id, waker, out))
+        let drive = self.with(|core, now, out| core.drive(now, id, waker, out));
+        if let Some(Membership { group, member }) = &self.membership {
+            group.reclaim_for(*member);
+        }
+        drive
     }
 
     pub(super) fn lose_driver(&self, id: DriverId) {
@@ -110,15 +142,31 @@ impl Pool {
         strategy: Box<dyn SchedulingStrategy>,
         limits: &[Limit],
         options: &PoolOptions,
+        group: Option<&Arc<Group>>,
     ) -> Self {
-        let follows_days = limits.iter().any(|limit| limit.reset_zone().is_some());
-        Self {
-            shared: Arc::new(Shared {
-                name,
-                clock: Clock::start(options.wall_clock.clone(), follows_days),
-                core: Mutex::new(Core::new(strategy, options.grace, options.max_hold)),
-            }),
+        let membership = group.map(|group| Membership {
+            group: Arc::clone(group),
+            member: group.join(),
+        });
+        let epoch = group.map_or_else(Instant::now, |group| group.epoch());
+        let follows_days = limits.iter().any(|limit| limit.reset_zone().is_some())
+            || group.is_some_and(|group| group.follows_days());
+        let strategy = match &membership {
+            Some(Membership { group, member }) => {
+                Box::new(Joint::new(strategy, Arc::clone(group), *member))
+            }
+            None => strategy,
+        };
+        let shared = Arc::new(Shared {
+            name,
+            clock: Clock::start(epoch, options.wall_clock.clone(), follows_days),
+            core: Mutex::new(Core::new(strategy, options.grace, options.max_hold)),
+            membership,
+        });
+        if let Some(Membership { group, member }) = &shared.membership {
+            group.introduce(*member, &shared);
         }
+        Self { shared }
     }
 
     /// The name it is registered by: `provider/pool@tier`, and `#account` if there is one.

@@ -8,7 +8,7 @@
 pub mod model;
 
 #[cfg(not(proactive_rate_limit_model))]
-pub(super) use std::sync::{Arc, Mutex, MutexGuard};
+pub(super) use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 #[cfg(not(proactive_rate_limit_model))]
 pub(super) use tokio::{
@@ -19,6 +19,15 @@ pub(super) use tokio::{
 #[cfg(proactive_rate_limit_model)]
 pub(super) use self::model::{
     runtime,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::{Instant, Sleep, sleep_until},
 };
+
+/// A handle on `strong` that does not keep it.
+#[cfg(not(proactive_rate_limit_model))]
+pub(super) fn downgrade<T>(strong: &Arc<T>) -> Weak<T> {
+    Arc::downgrade(strong)
+}
+
+#[cfg(proactive_rate_limit_model)]
+pub(super) use self::model::sync::downgrade;

