@@ -40,6 +40,10 @@ impl Deadline {
         Self(now.checked_add(wait).unwrap_or(now + YEAR))
     }
 
+    pub(crate) fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
     /// When it is.
     pub const fn instant(self) -> Instant {
         self.0

@@ -144,7 +144,7 @@ where
             Gate::Refused { .. } | Gate::Closed => (self.limiter.place(), false),
         };
         let place = match request.extensions().get::<Deadline>() {
-            Some(deadline) => place.and_then(|place| place.until(deadline.instant())),
+            Some(deadline) => place.and_then(|place| place.within(deadline.left())),
             None => place,
         };
         match place {

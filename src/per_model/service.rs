@@ -38,7 +38,7 @@ impl<S> PerModelRateLimit<S> {
     fn place<B>(&self, limiter: &Limiter, request: &Request<B>) -> Result<Place, RateLimitError> {
         let place = limiter.place()?.unless_behind(self.budgets.max_waiting());
         match request.extensions().get::<Deadline>() {
-            Some(deadline) => place.until(deadline.instant()),
+            Some(deadline) => place.within(deadline.left()),
             None => Ok(place),
         }
     }

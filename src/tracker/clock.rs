@@ -45,12 +45,7 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        self.timestamp(Instant::now())
-    }
-
-    /// The pool's time at `instant`.
-    pub(super) fn timestamp(&self, instant: Instant) -> Timestamp {
-        Timestamp::ZERO + instant.saturating_duration_since(self.epoch)
+        Timestamp::ZERO + Instant::now().saturating_duration_since(self.epoch)
     }
 
     /// When `time` is, for a timer. Far beyond what a timer can be set to, it is a day away: whoever

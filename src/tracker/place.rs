@@ -7,7 +7,7 @@ use super::driver::Driver;
 use super::line::Ticket;
 use super::permit::Permit;
 use super::pool::Shared;
-use super::primitives::{Arc, Instant};
+use super::primitives::Arc;
 use crate::error::{Exhausted, LineFull, RateLimitError, RequestTooLarge, WaitTooLong};
 use crate::provider::Refusal;
 use crate::schedule::{Cost, Oversize, Timestamp};
@@ -61,15 +61,14 @@ impl Place {
         }
     }
 
-    /// Waits until `deadline` at most.
+    /// Gives up when `left` has passed from now.
     ///
     /// # Errors
     ///
-    /// [`RateLimitError::WaitTooLong`] if that has passed.
-    pub(crate) fn until(mut self, deadline: Instant) -> Result<Self, RateLimitError> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    /// [`RateLimitError::WaitTooLong`] if nothing is left.
+    pub(crate) fn within(mut self, left: Duration) -> Result<Self, RateLimitError> {
         self.max_wait = self.max_wait.min(self.waited.saturating_add(left));
-        self.gives_up = Some(self.pool.timestamp(deadline));
+        self.gives_up = Some(self.pool.now() + left);
         match left.is_zero() {
             true => Err(self.too_late(self.waited, Late::unexplained())),
             false => Ok(self),

@@ -75,9 +75,8 @@ impl Shared {
         self.clock.instant(alarm)
     }
 
-    /// The pool's time at `instant`.
-    pub(super) fn timestamp(&self, instant: Instant) -> Timestamp {
-        self.clock.timestamp(instant)
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
