@@ -138,6 +138,7 @@
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
 //! | `tokenizer` | [`OpenAiTokenizer`](provider::OpenAiTokenizer): the tokens of prompts, counted before they are sent |
+//! | `tracing` | the log says, once for each pool, that usage is missing or cannot be read |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
