@@ -134,6 +134,7 @@
 //! | `event-stream` | usage is read from the event streams of AWS Bedrock |
 //! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
 //! | `images` | the sizes of images inlined in requests are read, for their price in tokens |
+//! | `reqwest` | `reqwest`: limits around reqwest's client, whose requests and responses stay its own |
 //! | `retry` | `retry`: a policy for tower's `Retry`, for refusals that waiting can fix |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
@@ -152,6 +153,9 @@ mod peek;
 pub mod per_model;
 pub mod provider;
 mod refused;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub mod reqwest;
 #[cfg(feature = "retry")]
 #[cfg_attr(docsrs, doc(cfg(feature = "retry")))]
 pub mod retry;
