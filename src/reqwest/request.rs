@@ -94,10 +94,7 @@ mod tests {
         *request.body_mut() = Body::from("text");
         let request = from_http(request).unwrap();
         assert_eq!(request.url().as_str(), "http://other.test/");
-        assert_eq!(
-            request.body().and_then(Body::as_bytes),
-            Some(&b"text"[..])
-        );
+        assert_eq!(request.body().and_then(Body::as_bytes), Some(&b"text"[..]));
     }
 
     #[test]
