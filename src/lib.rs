@@ -135,6 +135,7 @@
 //! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
 //! | `images` | the sizes of images inlined in requests are read, for their price in tokens |
 //! | `reqwest` | `reqwest`: limits around reqwest's client, whose requests and responses stay its own |
+//! | `reqwest-middleware` | `reqwest_middleware`: limits as a middleware among those of `reqwest-middleware`'s client |
 //! | `retry` | `retry`: a policy for tower's `Retry`, for refusals that waiting can fix |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
@@ -156,6 +157,9 @@ mod refused;
 #[cfg(feature = "reqwest")]
 #[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
 pub mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
+pub mod reqwest_middleware;
 #[cfg(feature = "retry")]
 #[cfg_attr(docsrs, doc(cfg(feature = "retry")))]
 pub mod retry;

@@ -31,8 +31,8 @@
 //!
 //! A body that reqwest holds in memory, as of [`json`](::reqwest::RequestBuilder::json), is looked into
 //! for its prompt and its cap. One that is streamed, as of a form with files, is not. reqwest gives no
-//! access to the extensions of its requests: [`with_estimate`] sets a
-//! [`TokenEstimate`](crate::TokenEstimate) all the same. Copies made by
+//! access to the extensions of its requests: [`with_extension`] puts a
+//! [`TokenEstimate`](crate::TokenEstimate) there all the same. Copies made by
 //! [`try_clone`](::reqwest::Request::try_clone) have it, too.
 //!
 //! # What passes, and how
@@ -81,4 +81,4 @@ mod request;
 pub use self::as_http::{AsHttp, HttpFuture};
 pub use self::as_reqwest::{AsReqwest, ReqwestFuture};
 pub use self::layer::ReqwestLayer;
-pub use self::request::with_estimate;
+pub use self::request::with_extension;

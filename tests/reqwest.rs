@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 use over_reqwest::{MINUTE, ask, chat, limits, plenty, provider, seen, send, serve};
 use proactive_rate_limit::per_model::PerModelRateLimitLayer;
-use proactive_rate_limit::reqwest::{AsHttp, AsReqwest, ReqwestLayer, with_estimate};
+use proactive_rate_limit::reqwest::{AsHttp, AsReqwest, ReqwestLayer, with_extension};
 use proactive_rate_limit::{
     BoxError, ProactiveRateLimit, ProactiveRateLimitLayer, RateLimitError, TokenEstimate,
 };
@@ -132,7 +132,7 @@ async fn what_a_request_costs_is_read_or_told() {
     let large = reserved(chat(&server.url(), 600, true)).await;
     assert!(large > 600, "{large}");
 
-    let told = with_estimate(
+    let told = with_extension(
         chat(&server.url(), 60, true),
         TokenEstimate::new(500, 1_000),
     );
@@ -140,7 +140,7 @@ async fn what_a_request_costs_is_read_or_told() {
     let mut hidden = chat(&server.url(), 60, true);
     let body = hidden.body_mut().take().unwrap();
     *hidden.body_mut() = Some(Body::wrap(body));
-    let told = with_estimate(hidden, TokenEstimate::new(500, 1_000));
+    let told = with_extension(hidden, TokenEstimate::new(500, 1_000));
     assert_eq!(reserved(told.unwrap()).await, 1_500);
 }
 

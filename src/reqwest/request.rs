@@ -1,16 +1,20 @@
 use ::reqwest::{Body, Error, Request, Url};
 use http::Uri;
 
-use crate::provider::TokenEstimate;
-
-/// Says what `request` costs, in place of what can be read of it.
+/// Puts `extension` into the extensions of `request`, to which reqwest gives no access.
+///
+/// A [`TokenEstimate`](crate::TokenEstimate) says what the request costs, in place of what can be read
+/// of it; a [`RequestModel`](crate::per_model::RequestModel) which model it is for.
 ///
 /// # Errors
 ///
 /// reqwest's own, if the URL of the request is not one that can be sent to.
-pub fn with_estimate(request: Request, estimate: TokenEstimate) -> Result<Request, Error> {
+pub fn with_extension<T>(request: Request, extension: T) -> Result<Request, Error>
+where
+    T: Clone + Send + Sync + 'static,
+{
     let mut request = into_http(request)?;
-    request.extensions_mut().insert(estimate);
+    request.extensions_mut().insert(extension);
     from_http(request)
 }
 
@@ -58,6 +62,7 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::provider::TokenEstimate;
 
     fn debug(request: &Request) -> String {
         format!("{request:?} {:?}", request.body().map(Body::as_bytes))
@@ -98,10 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_is_in_the_request_and_its_copies() {
+    fn an_extension_is_in_the_request_and_its_copies() {
         let url = Url::parse("http://provider.test/").unwrap();
         let estimate = TokenEstimate::new(3, 4);
-        let request = with_estimate(Request::new(Method::POST, url), estimate).unwrap();
+        let request = with_extension(Request::new(Method::POST, url), estimate).unwrap();
         let copy = request.try_clone().unwrap();
         for request in [request, copy] {
             let request = into_http(request).unwrap();

@@ -8,6 +8,7 @@ use reqwest::{Request, RequestBuilder, Response};
 use super::{Client, millis, odd_server, send};
 
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there are a few, in a test")]
 pub(crate) enum Seen {
     Answer {
         status: StatusCode,
