@@ -129,6 +129,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `async-openai` | `async_openai`: limits below async-openai's client, for each of its attempts |
 //! | `catalogue-file` | [`tier::catalogue`]s of your own are read from TOML |
 //! | `decompression` | usage is read from responses in gzip, deflate, br and zstd, of a decoded copy |
 //! | `event-stream` | usage is read from the event streams of AWS Bedrock |
@@ -144,6 +145,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "async-openai")]
+#[cfg_attr(docsrs, doc(cfg(feature = "async-openai")))]
+pub mod async_openai;
 mod body;
 mod deadline;
 mod error;
