@@ -40,6 +40,9 @@
 //! `stream_options: ChatCompletionStreamOptions { include_usage: Some(true), .. }` in the request.
 //! Without, a stream counts at its full reserve. Requests to `/responses` need nothing of the kind.
 //!
+//! The client reads a stream in a task of its own, so a stream that is dropped, or read to its end, is
+//! settled a moment later.
+//!
 //! # Errors
 //!
 //! A request that is not admitted ends in `OpenAIError::Boxed` with a
