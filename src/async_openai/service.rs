@@ -84,8 +84,10 @@ fn unboxed(error: impl Into<BoxError>) -> OpenAIError {
 #[must_use = "futures do nothing unless polled"]
 pub struct AsyncOpenAiFuture {
     // The wrapper keeps the future `Sync`: boxed stacks ask for it.
-    sent: SyncWrapper<Pin<Box<dyn Future<Output = Result<Response, OpenAIError>> + Send>>>,
+    sent: SyncWrapper<Pin<Box<Sent>>>,
 }
+
+type Sent = dyn Future<Output = Result<Response, OpenAIError>> + Send;
 
 impl Future for AsyncOpenAiFuture {
     type Output = Result<Response, OpenAIError>;
