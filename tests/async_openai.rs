@@ -276,7 +276,7 @@ async fn of_retries_around_the_layer_every_attempt_is_admitted() {
 async fn without_a_retry_layer_nothing_is_retried() {
     let (asked, report, stats) =
         two_at_once(|client, layer| client.with_http_service(limited(layer))).await;
-    let refused = |asked: &&Result<_, _>| matches!(asked, Err(OpenAIError::ApiError(error)) if error.status_code == 429);
+    let refused = |asked: &&Result<_, _>| matches!(asked, Err(OpenAIError::ApiError(_)));
     assert_eq!(asked.iter().filter(refused).count(), 1, "{asked:?}");
     assert_eq!((report.arrived, report.throttled), (2, 1), "{report}");
     assert_eq!(stats.total_requests, 2, "{stats}");
