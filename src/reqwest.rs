@@ -53,7 +53,9 @@
 //!   connection that it did not look at it. That costs nothing at the provider, but
 //!   [`retry::never`](::reqwest::retry::never) leaves no doubt. A policy of
 //!   [`ClientBuilder::retry`](::reqwest::ClientBuilder::retry) that retries answers does not belong
-//!   there: put retries *around* the limited service, so that each attempt is admitted.
+//!   there: put retries *around* the limited service, so that each attempt is admitted. The feature
+//!   `reqwest-middleware` has a place for those of `reqwest-retry`. The policy of the feature `retry`
+//!   wants bodies that are [`Clone`], which reqwest's are not.
 //! - **Redirects.** Up to ten are followed, for one admission. API hosts do not redirect; where one
 //!   does and counts each hop, turn that off by
 //!   [`Policy::none`](::reqwest::redirect::Policy::none).
@@ -72,6 +74,10 @@
 //! As of [`ResponseFuture`](crate::ResponseFuture): dropped before the request was sent, it costs
 //! nothing; dropped after, or a response that is dropped before its end, stays counted at its full
 //! reserve for as long as the provider may charge it.
+//!
+//! # Panics
+//!
+//! Outside a Tokio runtime with its timer enabled, as reqwest's client does.
 
 mod as_http;
 mod as_reqwest;
