@@ -66,12 +66,8 @@ where
 
 /// The error that was boxed on its way through the limits.
 fn unboxed(error: impl Into<BoxError>) -> OpenAIError {
-    let error = match error.into().downcast::<::reqwest::Error>() {
-        Ok(error) => return OpenAIError::Reqwest(*error),
-        Err(error) => error,
-    };
-    match error.downcast::<OpenAIError>() {
-        Ok(error) => *error,
+    match error.into().downcast::<::reqwest::Error>() {
+        Ok(error) => OpenAIError::Reqwest(*error),
         Err(error) => OpenAIError::Boxed(error),
     }
 }
