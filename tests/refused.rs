@@ -194,3 +194,31 @@ fn without_a_runtime_a_stalled_refusal_is_handed_on_at_once() {
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(layer.stats().unwrap().throttled, 1);
 }
+
+/// A refusal that is compressed is read of a decoded copy, and passes as it came.
+#[tokio::test(start_paused = true)]
+async fn a_compressed_refusal_is_read_as_well() {
+    use std::io::Write;
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(QUOTA.as_bytes()).unwrap();
+    let body = Bytes::from(gzip.finish().unwrap());
+    let compressed = body.clone();
+    let layer = thousand();
+    let client = layer.layer(service_fn(move |_: Request<Body>| {
+        let response = Response::builder()
+            .status(StatusCode::TOO_MANY_REQUESTS)
+            .header("content-encoding", "gzip")
+            .body(Body::new(compressed.clone()));
+        std::future::ready(response.map_err(BoxError::from))
+    }));
+    let response = client.clone().oneshot(request()).await.unwrap();
+    assert_eq!(cause(&response), RefusalCause::Exhausted);
+    assert_eq!(
+        response.into_body().collect().await.unwrap().to_bytes(),
+        body
+    );
+    let error = client.oneshot(request()).await.unwrap_err();
+    let error = error.downcast::<RateLimitError>().unwrap();
+    assert!(matches!(*error, RateLimitError::Exhausted(_)), "{error}");
+}

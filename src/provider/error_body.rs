@@ -17,17 +17,27 @@ pub(super) struct ErrorBody {
     codes: [Option<String>; CODES],
     /// Somebody behind the one who answers refused the request.
     pub(super) is_upstream: bool,
-    /// Google's `quotaId`s, wherever they stand.
-    pub(super) quotas: Vec<String>,
+    /// Google's quotas, wherever they stand.
+    pub(super) quotas: Vec<Quota>,
     /// Google's `retryDelay`.
     pub(super) retry_delay: Option<String>,
     /// The string before the current one.
     key: Key,
 }
 
+/// A quota of Google's that was reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Quota {
+    /// Its `quotaId`.
+    pub(super) id: String,
+    /// Its `quotaValue`.
+    pub(super) value: Option<u64>,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Key {
     QuotaId,
+    QuotaValue,
     RetryDelay,
     #[default]
     Other,
@@ -130,12 +140,21 @@ impl Visitor<Place> for ErrorBody {
     fn string(&mut self, _length: u64, beginning: &[u8]) {
         let text = || String::from_utf8_lossy(beginning).into_owned();
         match self.key {
-            Key::QuotaId => self.quotas.extend(as_code(&text())),
+            Key::QuotaId => {
+                let id = as_code(&text());
+                self.quotas.extend(id.map(|id| Quota { id, value: None }));
+            }
+            Key::QuotaValue => {
+                if let Some(quota) = self.quotas.last_mut() {
+                    quota.value = text().parse().ok();
+                }
+            }
             Key::RetryDelay => self.retry_delay = Some(text()),
             Key::Other => {}
         }
         self.key = match beginning {
             b"quotaId" => Key::QuotaId,
+            b"quotaValue" => Key::QuotaValue,
             b"retryDelay" => Key::RetryDelay,
             _ => Key::Other,
         };

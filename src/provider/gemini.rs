@@ -77,8 +77,16 @@ pub(super) fn refusal(
         return Some(refusal);
     }
     // Of several quotas the longest lasts.
-    let daily = error.quotas.iter().find(|quota| quota.contains("PerDay"));
-    let quota = daily.or(error.quotas.first()).map(String::as_str);
+    let daily = error
+        .quotas
+        .iter()
+        .find(|quota| quota.id.contains("PerDay"));
+    let reached = daily.or(error.quotas.first());
+    let quota = reached.map(|quota| quota.id.as_str());
+    let cause = match error.quotas.iter().any(|quota| quota.value == Some(0)) {
+        true => RefusalCause::NotAllowed,
+        false => refusal.cause,
+    };
     let is_daily = daily.is_some() || error.codes().any(|code| code == "quota_exceeded");
     let (window, retry_after) = if is_daily {
         let made = Head::new(headers, SystemTime::UNIX_EPOCH).date();
@@ -91,8 +99,10 @@ pub(super) fn refusal(
     };
     let code = quota.map(str::to_owned).or(refusal.code);
     Some(Refusal {
+        cause,
         code,
         retry_after,
+        limit: reached.and_then(|quota| quota.value).or(refusal.limit),
         meter: quota.or(Some(&error.message)).and_then(counted),
         window,
         ..refusal
