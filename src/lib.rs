@@ -144,6 +144,7 @@
 mod body;
 mod deadline;
 mod error;
+pub mod fallback;
 mod future;
 mod layer;
 mod limiter;
