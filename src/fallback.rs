@@ -7,7 +7,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use http::{HeaderValue, Uri, header::HOST};
+//! use http::Uri;
 //! use proactive_rate_limit::fallback::{Fallback, Model, Strategy};
 //! # use http::{Request, Response};
 //! # use proactive_rate_limit::{BoxError, Limit, ProactiveRateLimitLayer, Tier};
@@ -41,7 +41,6 @@
 //! # assert_eq!(response.status(), 200);
 //! println!("{}", client.stats());
 //! # assert_eq!(client.stats().fallback, 1);
-//! # let _ = (HOST, HeaderValue::from_static(""));
 //! # Ok(())
 //! # }
 //! ```

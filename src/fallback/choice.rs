@@ -26,6 +26,8 @@ pub(super) struct Choice<S, B> {
     counters: Arc<Counters>,
     original: Request<B>,
     too_small: Option<ContextExceeded>,
+    /// In the order of their failures.
+    failed: Vec<usize>,
 }
 
 struct Candidate<S, B> {
@@ -55,6 +57,7 @@ impl<S, B> Choice<S, B> {
             counters,
             original,
             too_small: None,
+            failed: Vec::new(),
         }
     }
 
@@ -71,11 +74,12 @@ impl<S, B> Choice<S, B> {
     }
 
     /// Those not tried yet, in the order in which they are to be tried after `failed`.
-    fn after(&self, failed: usize, failure: Failure) -> Vec<usize> {
+    fn after(&mut self, failed: usize, failure: Failure) -> Vec<usize> {
+        self.failed.push(failed);
         let traits = |model: usize| self.candidates[model].model.traits();
         let mut remaining = self.remaining();
         self.strategy
-            .sort(traits(failed), failure, &mut remaining, traits);
+            .sort(&self.failed, failure, &mut remaining, traits);
         remaining
     }
 }

@@ -8,7 +8,8 @@ pub enum Strategy {
     #[default]
     Sequential,
     /// By what failed: for a prompt that is too long, the smallest larger context window; for a
-    /// throttle or a quota, another provider before others of the same. Else as they were added.
+    /// throttle or a quota, a provider that has not failed before those that have. Else as they were
+    /// added.
     Smart,
     /// The least [cost per token](super::Model::cost_per_token), and those of unknown cost last.
     Cheapest,
@@ -23,10 +24,11 @@ pub(super) struct Traits<'a> {
 }
 
 impl Strategy {
-    /// Puts `models` in the order in which they are to be tried after `failed`.
+    /// Puts `models` in the order in which they are to be tried after all of `failed`, the last of
+    /// them by this failure.
     pub(super) fn sort<'a>(
         self,
-        failed: Traits<'_>,
+        failed: &[usize],
         failure: Failure,
         models: &mut [usize],
         traits: impl Fn(usize) -> Traits<'a>,
@@ -39,11 +41,16 @@ impl Strategy {
             }),
             (Self::Smart, Failure::Context) => models.sort_by_key(|model| {
                 let window = traits(*model).context_window;
-                let is_larger = window > failed.context_window;
+                let last = failed.last().and_then(|last| traits(*last).context_window);
+                let is_larger = window > last;
                 (window.is_none(), !is_larger, window)
             }),
             (Self::Smart, Failure::RateLimit | Failure::Quota) => {
-                models.sort_by_key(|model| traits(*model).provider == failed.provider);
+                let providers = || failed.iter().map(|model| traits(*model).provider);
+                models.sort_by_key(|model| {
+                    let provider = traits(*model).provider;
+                    providers().any(|failed| failed == provider)
+                });
             }
         }
     }
@@ -78,7 +85,7 @@ mod tests {
     fn each_has_its_order() {
         let order = |strategy: Strategy, failure| {
             let mut order = [1, 2, 3, 4, 5];
-            strategy.sort(MODELS[0], failure, &mut order, |model| MODELS[model]);
+            strategy.sort(&[0], failure, &mut order, |model| MODELS[model]);
             order
         };
         for failure in [Failure::RateLimit, Failure::Quota, Failure::Context] {
@@ -87,6 +94,12 @@ mod tests {
         }
         assert_eq!(order(Strategy::Smart, Failure::RateLimit), [3, 4, 5, 1, 2]);
         assert_eq!(order(Strategy::Smart, Failure::Quota), [3, 4, 5, 1, 2]);
+        let mut order_of_both = [1, 2, 4];
+        let both = &[0, 3];
+        Strategy::Smart.sort(both, Failure::RateLimit, &mut order_of_both, |model| {
+            MODELS[model]
+        });
+        assert_eq!(order_of_both, [4, 1, 2], "neither openai nor groq");
         assert_eq!(order(Strategy::Smart, Failure::Context), [4, 2, 3, 5, 1]);
     }
 }

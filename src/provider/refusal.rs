@@ -178,3 +178,39 @@ fn usual(status: StatusCode) -> Option<RefusalCause> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(status: u16, message: &str) -> Option<RefusalCause> {
+        let body = serde_json::json!({ "error": { "message": message } }).to_string();
+        let status = StatusCode::from_u16(status).unwrap();
+        Refusal::read(status, &ErrorBody::read(body.as_bytes()), []).map(|refusal| refusal.cause)
+    }
+
+    #[test]
+    fn knows_a_prompt_that_is_too_long_in_everybodys_words() {
+        let messages = [
+            "This model's maximum context length is 8192 tokens. However, you requested 9000.",
+            "prompt is too long: 205000 tokens > 200000 maximum",
+            "input length and `max_tokens` exceed context limit: 199000 + 4096 > 200000",
+            "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
+            "Input is too long for requested model.",
+            "the request exceeds the available context size. try increasing the context size",
+            "This model's maximum prompt length is 131072 but the request contains 300000 tokens.",
+            "Please reduce the length of the messages or completion.",
+        ];
+        for message in messages {
+            assert_eq!(
+                cause(400, message),
+                Some(RefusalCause::ContextLength),
+                "{message}"
+            );
+            // Another status may quote it.
+            assert_eq!(cause(500, message), None, "{message}");
+        }
+        assert_eq!(cause(400, "max_tokens is too large"), None);
+        assert!(!RefusalCause::ContextLength.waiting_helps());
+    }
+}
