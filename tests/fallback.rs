@@ -145,7 +145,7 @@ fn allows(amount: u64) -> ProactiveRateLimitLayer {
 }
 
 fn context(provider: &str, tokens: u64) -> ProactiveRateLimitLayer {
-    let tier = Tier::builder(provider, &format!("of-{tokens}"));
+    let tier = Tier::builder(provider, format!("of-{tokens}"));
     limited(tier.limit(exactly(100, WINDOW)).context_window(tokens))
 }
 

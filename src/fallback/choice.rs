@@ -18,6 +18,9 @@ use crate::tracker::Eta;
 /// How much later than expected a timer may fire.
 const TICK: Duration = Duration::from_millis(1);
 
+/// A model, by its number, and the answer that it is to give.
+type Try<S, B, R> = (usize, Attempt<S, B, R>);
+
 /// Which models a request has before it.
 pub(super) struct Choice<S, B> {
     candidates: Vec<Candidate<S, B>>,
@@ -27,7 +30,7 @@ pub(super) struct Choice<S, B> {
     original: Request<B>,
     too_small: Option<ContextExceeded>,
     /// In the order of their failures.
-    failed: Vec<usize>,
+    failed: Vec<(usize, Failure)>,
 }
 
 struct Candidate<S, B> {
@@ -75,11 +78,10 @@ impl<S, B> Choice<S, B> {
 
     /// Those not tried yet, in the order in which they are to be tried after `failed`.
     fn after(&mut self, failed: usize, failure: Failure) -> Vec<usize> {
-        self.failed.push(failed);
+        self.failed.push((failed, failure));
         let traits = |model: usize| self.candidates[model].model.traits();
         let mut remaining = self.remaining();
-        self.strategy
-            .sort(&self.failed, failure, &mut remaining, traits);
+        self.strategy.sort(&self.failed, &mut remaining, traits);
         remaining
     }
 }
@@ -92,7 +94,7 @@ where
     R: Body,
 {
     /// The first model to try, and the attempt.
-    pub(super) fn first(&mut self) -> Result<(usize, Attempt<S, B, R>), BoxError> {
+    pub(super) fn first(&mut self) -> Result<Try<S, B, R>, BoxError> {
         self.counters.begun();
         let order = self.remaining();
         match self.choose(order) {
@@ -119,7 +121,7 @@ where
         &mut self,
         model: usize,
         failure: Failure,
-    ) -> Result<Option<(usize, Attempt<S, B, R>)>, BoxError> {
+    ) -> Result<Option<Try<S, B, R>>, BoxError> {
         if failure == Failure::Context {
             self.leave_smaller_than(model);
         }
@@ -144,10 +146,7 @@ where
     }
 
     /// The first of `order` whose pool expects to admit the request in time, or else the soonest.
-    fn choose(
-        &mut self,
-        mut order: Vec<usize>,
-    ) -> Result<Option<(usize, Attempt<S, B, R>)>, BoxError> {
+    fn choose(&mut self, mut order: Vec<usize>) -> Result<Option<Try<S, B, R>>, BoxError> {
         let mut soonest: Option<(Duration, usize)> = None;
         let mut at = 0;
         while let Some(&index) = order.get(at) {
@@ -212,7 +211,7 @@ where
         Ok(Some(price))
     }
 
-    fn attempt(&mut self, index: usize, price: Price, wait: Duration) -> (usize, Attempt<S, B, R>) {
+    fn attempt(&mut self, index: usize, price: Price, wait: Duration) -> Try<S, B, R> {
         let candidate = &mut self.candidates[index];
         candidate.is_left = true;
         let request = match candidate.prepared.take() {

@@ -24,15 +24,16 @@ pub(super) struct Traits<'a> {
 }
 
 impl Strategy {
-    /// Puts `models` in the order in which they are to be tried after all of `failed`, the last of
-    /// them by this failure.
+    /// Puts `models` in the order in which they are to be tried after all of `failed`.
     pub(super) fn sort<'a>(
         self,
-        failed: &[usize],
-        failure: Failure,
+        failed: &[(usize, Failure)],
         models: &mut [usize],
         traits: impl Fn(usize) -> Traits<'a>,
     ) {
+        let Some(&(last, failure)) = failed.last() else {
+            return;
+        };
         match (self, failure) {
             (Self::Sequential, _) => {}
             (Self::Cheapest, _) => models.sort_by(|a, b| {
@@ -41,15 +42,15 @@ impl Strategy {
             }),
             (Self::Smart, Failure::Context) => models.sort_by_key(|model| {
                 let window = traits(*model).context_window;
-                let last = failed.last().and_then(|last| traits(*last).context_window);
-                let is_larger = window > last;
+                let is_larger = window > traits(last).context_window;
                 (window.is_none(), !is_larger, window)
             }),
             (Self::Smart, Failure::RateLimit | Failure::Quota) => {
-                let providers = || failed.iter().map(|model| traits(*model).provider);
                 models.sort_by_key(|model| {
                     let provider = traits(*model).provider;
-                    providers().any(|failed| failed == provider)
+                    failed.iter().any(|(failed, failure)| {
+                        *failure != Failure::Context && traits(*failed).provider == provider
+                    })
                 });
             }
         }
@@ -85,7 +86,7 @@ mod tests {
     fn each_has_its_order() {
         let order = |strategy: Strategy, failure| {
             let mut order = [1, 2, 3, 4, 5];
-            strategy.sort(&[0], failure, &mut order, |model| MODELS[model]);
+            strategy.sort(&[(0, failure)], &mut order, |model| MODELS[model]);
             order
         };
         for failure in [Failure::RateLimit, Failure::Quota, Failure::Context] {
@@ -95,11 +96,14 @@ mod tests {
         assert_eq!(order(Strategy::Smart, Failure::RateLimit), [3, 4, 5, 1, 2]);
         assert_eq!(order(Strategy::Smart, Failure::Quota), [3, 4, 5, 1, 2]);
         let mut order_of_both = [1, 2, 4];
-        let both = &[0, 3];
-        Strategy::Smart.sort(both, Failure::RateLimit, &mut order_of_both, |model| {
-            MODELS[model]
-        });
+        let both = &[(0, Failure::Quota), (3, Failure::RateLimit)];
+        Strategy::Smart.sort(both, &mut order_of_both, |model| MODELS[model]);
         assert_eq!(order_of_both, [4, 1, 2], "neither openai nor groq");
+        // A context that is too small says nothing of the provider.
+        let mut order_of_rest = [1, 2, 4];
+        let rest = &[(0, Failure::Context), (3, Failure::RateLimit)];
+        Strategy::Smart.sort(rest, &mut order_of_rest, |model| MODELS[model]);
+        assert_eq!(order_of_rest, [1, 2, 4]);
         assert_eq!(order(Strategy::Smart, Failure::Context), [4, 2, 3, 5, 1]);
     }
 }
