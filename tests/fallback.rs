@@ -666,6 +666,55 @@ async fn statistics_are_text_and_data() {
     assert_eq!(data["rate_limit_fallbacks"], 1);
 }
 
+/// Nobody knows when a limit on requests in flight frees.
+#[tokio::test(start_paused = true)]
+async fn a_full_limit_on_requests_in_flight_is_left() {
+    let provider = Provider::new();
+    let first = limited(Tier::builder("openai", "m").limit(Limit::concurrent(1)));
+    let busy = first.pool().unwrap();
+    let permit = busy.try_acquire(proactive_rate_limit::Cost::request());
+    let permit = permit.unwrap();
+    let fallback = Fallback::new(model(&first, provider.named("first")))
+        .alternate(model(&allows(1), provider.named("second")));
+    status(&fallback).await;
+    // The alternate is full for 60 s: what is not known is taken to be sooner, for its patience.
+    let (elapsed, _) = timed(status(&fallback)).await;
+    assert!(elapsed >= secs(60) && elapsed < secs(61), "{elapsed:?}");
+    drop(permit);
+    assert_eq!(provider.names(), ["second", "second"]);
+}
+
+/// Somebody else used the key up. Whoever is refused is served elsewhere, and while the pool pauses
+/// nobody asks that provider.
+#[tokio::test]
+async fn a_provider_that_refuses_over_real_sockets() {
+    let build = |requests| Simulator::builder().requests(requests).window(WINDOW);
+    let large = build(1).seed(1).build().spawn().await.unwrap();
+    let small = build(20).seed(1).build().spawn().await.unwrap();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let (first, second) = (allows(5), allows(20));
+    let other = support::piped::chat(&large.url(), 10, 20, false);
+    assert_eq!(client.request(other).await.unwrap().status(), 200);
+    let url = small.url();
+    let alternate = Model::new(second.layer(client.clone()));
+    let alternate = alternate.rewrite(move |_| support::piped::chat(&url, 10, 20, true));
+    let fallback = Fallback::new(Model::new(first.layer(client)))
+        .alternate(alternate)
+        .patience(Duration::ZERO);
+    for _ in 0..5 {
+        let request = support::piped::chat(&large.url(), 10, 20, true);
+        let response = fallback.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.into_body().collect().await.unwrap();
+    }
+    assert_eq!(counts(fallback.stats()), [5, 0, 5, 0, 5, 0, 0]);
+    assert_eq!(large.report().throttled, 1);
+    assert_eq!((small.report().answered, small.report().throttled), (5, 0));
+    for layer in [first, second] {
+        assert_at_rest(&layer.stats().unwrap());
+    }
+}
+
 /// Two providers on loopback, each with a limit; neither is asked for more than it allows.
 #[tokio::test]
 async fn two_providers_over_real_sockets() {
