@@ -256,7 +256,7 @@ impl BodyMeter {
                 (Some(charged), UsageOutcome::Read)
             }
             Reading::Missing => (None, UsageOutcome::Missing),
-            Reading::Unreadable(_) => (None, UsageOutcome::Unreadable),
+            Reading::Unreadable(why) => (None, UsageOutcome::Unreadable(why)),
         };
         let settlement = match charged {
             Some(charged) if ended || self.reader.is_over() => Settlement::Charged(charged),

@@ -134,18 +134,25 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `async-openai` | `async_openai`: limits below async-openai's client, for each of its attempts |
 //! | `catalogue-file` | [`tier::catalogue`]s of your own are read from TOML |
 //! | `decompression` | usage is read from responses in gzip, deflate, br and zstd, of a decoded copy |
 //! | `event-stream` | usage is read from the event streams of AWS Bedrock |
 //! | `ietf-headers` | the IETF's structured `RateLimit` headers are read, of whatever provider |
 //! | `images` | the sizes of images inlined in requests are read, for their price in tokens |
+//! | `reqwest` | `reqwest`: limits around reqwest's client, whose requests and responses stay its own |
+//! | `reqwest-middleware` | `reqwest_middleware`: limits as a middleware among those of `reqwest-middleware`'s client |
 //! | `retry` | `retry`: a policy for tower's `Retry`, for refusals that waiting can fix |
 //! | `serde` | tiers and limits can be (de)serialised, statistics serialised |
 //! | `simulator` | `simulator`: a provider on loopback that enforces limits and reports, to test with |
 //! | `tokenizer` | [`OpenAiTokenizer`](provider::OpenAiTokenizer): the tokens of prompts, counted before they are sent |
+//! | `tracing` | the log says, once for each pool, that usage is missing or cannot be read |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "async-openai")]
+#[cfg_attr(docsrs, doc(cfg(feature = "async-openai")))]
+pub mod async_openai;
 mod body;
 mod deadline;
 mod error;
@@ -157,6 +164,12 @@ mod peek;
 pub mod per_model;
 pub mod provider;
 mod refused;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
+pub mod reqwest_middleware;
 #[cfg(feature = "retry")]
 #[cfg_attr(docsrs, doc(cfg(feature = "retry")))]
 pub mod retry;

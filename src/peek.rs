@@ -43,6 +43,13 @@ pub(crate) fn peek<B: Body + 'static>(body: &B) -> Peeked<'_> {
     if let Some(text) = any.downcast_ref::<String>() {
         return Peeked::Borrowed(text.as_bytes());
     }
+    #[cfg(feature = "reqwest")]
+    if let Some(bytes) = any
+        .downcast_ref::<::reqwest::Body>()
+        .and_then(::reqwest::Body::as_bytes)
+    {
+        return Peeked::Borrowed(bytes);
+    }
     let size = body.size_hint();
     match size.exact() {
         Some(length) => Peeked::Length(length),
@@ -163,6 +170,15 @@ mod tests {
         };
         assert_eq!(seen.as_ptr(), bytes.as_ptr());
         assert_eq!(body.size_hint().exact(), Some(JSON.len() as u64));
+    }
+
+    #[cfg(feature = "reqwest")]
+    #[test]
+    fn a_body_of_reqwest_is_read_unless_it_is_streamed() {
+        let body = ::reqwest::Body::from(JSON);
+        assert_eq!(peek(&body), Peeked::Borrowed(JSON.as_bytes()));
+        let body = ::reqwest::Body::wrap(Full::new(Bytes::from(JSON)));
+        assert_eq!(peek(&body), Peeked::Length(JSON.len() as u64));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 use crate::body::{Frames, ResponseBody, for_each_piece};
 use crate::provider::{Feedback, Provider, Refusal, RefusalCause};
 use crate::tracker::Permit;
+use crate::usage::beginning;
 
 /// How much of the body is looked at.
 const LONGEST_LOOK: usize = 16 * 1024;
@@ -162,7 +163,8 @@ impl<B: Body> Refused<B> {
 impl Verdict {
     fn reach(&mut self, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
         let permit = self.permit.take()?;
-        let mut refusal = self.provider.refusal(self.status, headers, body);
+        let body = beginning(headers, body, LONGEST_LOOK as u64);
+        let mut refusal = self.provider.refusal(self.status, headers, &body);
         if refusal.is_none() && self.feedback.throttled {
             refusal = Some(Refusal::of(RefusalCause::RateLimit));
         }

@@ -108,6 +108,12 @@ impl<S> ProactiveRateLimit<S> {
         }
     }
 
+    /// The same limits around another service. Nothing that was won comes along.
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn around<T>(&self, inner: T) -> ProactiveRateLimit<T> {
+        ProactiveRateLimit::new(inner, Arc::clone(&self.limiter))
+    }
+
     /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner

@@ -28,6 +28,7 @@ mod primitives;
 mod registry;
 mod reservation;
 mod stats;
+mod told;
 mod typical;
 
 pub use self::clock::WallClock;

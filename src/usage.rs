@@ -23,6 +23,7 @@
 //! assert_eq!((usage.input_tokens, usage.output_tokens), (Some(120), Some(45)));
 //! ```
 
+mod beginning;
 mod documents;
 #[cfg(feature = "decompression")]
 mod encoded;
@@ -32,6 +33,7 @@ pub(crate) mod json;
 mod reader;
 mod sse;
 
+pub(crate) use self::beginning::beginning;
 pub use self::reader::{Reading, Unreadable, UsageReader};
 
 /// The longest key that a [`UsagePath`] can name, in bytes. A [`UsageReader`] keeps a key of that

@@ -87,7 +87,19 @@ fn numbers() -> (String, String) {
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Sentences about the weather, and a few that are harder.
-static LANGUAGES: [(&str, &str); 16] = [
+static LANGUAGES: [(&str, &str); 25] = [
+    ("Dhivehi", "މިއަދު މޫސުން ރަނގަޅު، އަހަރެން ޕާކަށް ދާނަން."),
+    ("Syriac", "ܫܠܡܐ ܥܠܟܘܢ ܐܝܟܢܐ ܐܝܬܝܟܘܢ"),
+    ("Lao", "ມື້ນີ້ອາກາດດີຫຼາຍ ພວກເຮົາໄປສວນສາທາລະນະ"),
+    ("Tibetan", "དེ་རིང་གནམ་གཤིས་ཡག་པོ་འདུག །"),
+    ("Georgian", "დღეს კარგი ამინდია და პარკში წავალთ"),
+    ("Burmese", "ယနေ့ ရာသီဥတု သာယာသည်။"),
+    ("Cherokee", "ᎣᏏᏲ ᏙᎯᏧ ᎣᏍᏓ ᏑᎾᎴᎢ"),
+    ("Yi", "ꆈꌠꁱꂷ ꊿꀋꏢꋅ"),
+    (
+        "phonetics",
+        "ðə ˈkwɪk ˈbraʊn ˈfɒks ʤʌmps ˌəʊvə ðə ˈleɪzi ˈdɒg",
+    ),
     (
         "Chinese",
         "今天的天气很好，我们去公园散步吧。人工智能技术的快速发展正在深刻改变社会生产方式与人们的生活。学而时习之，不亦说乎？",
@@ -260,7 +272,7 @@ fn the_bound_is_above_what_tokenizers_count() {
             Kind::Noise => assert!(whole >= 1.0, "{name}: {whole}"),
             Kind::Beyond => assert!((0.6..1.0).contains(&whole), "{name}: {whole}"),
         }
-        assert!(kind != Kind::Usual || whole < 4.5, "{name}: {whole}");
+        assert!(kind != Kind::Usual || whole < 8.0, "{name}: {whole}");
     }
 }
 

@@ -42,6 +42,12 @@ impl<S> PerModelRateLimit<S> {
             None => Ok(place),
         }
     }
+
+    /// The same budgets around another service.
+    #[cfg(feature = "reqwest-middleware")]
+    pub(crate) fn around<T>(&self, inner: T) -> PerModelRateLimit<T> {
+        PerModelRateLimit::new(inner, Arc::clone(&self.budgets))
+    }
 }
 
 impl<S, B, R> Service<Request<B>> for PerModelRateLimit<S>

@@ -51,8 +51,8 @@ impl Provider for Azure {
         "azure"
     }
 
-    fn image_tokens(&self, _model: Option<&str>) -> ImageTokens {
-        openai::IMAGE_TOKENS
+    fn image_tokens(&self, model: Option<&str>) -> ImageTokens {
+        openai::image_tokens(model)
     }
 
     fn feedback(&self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Feedback {

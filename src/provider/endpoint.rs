@@ -15,7 +15,7 @@ pub enum Endpoint {
 }
 
 /// How paths end that do not generate: the providers' API references and SDKs, read 2026-11-23.
-static ENDINGS: [(&str, Endpoint); 15] = [
+static ENDINGS: [(&str, Endpoint); 18] = [
     ("/embeddings", Endpoint::Embeddings),
     ("/moderations", Endpoint::Embeddings),
     // Gemini.
@@ -31,6 +31,10 @@ static ENDINGS: [(&str, Endpoint); 15] = [
     ("/responses/input_tokens", Endpoint::Lookup),
     ("/messages/count_tokens", Endpoint::Lookup),
     ("/count-tokens", Endpoint::Lookup),
+    // Files, and batches, which have limits of their own.
+    ("/files", Endpoint::Lookup),
+    ("/batches", Endpoint::Lookup),
+    ("/uploads", Endpoint::Lookup),
     ("/tokenize-text", Endpoint::Lookup),
     ("/tokenize", Endpoint::Lookup),
     ("/detokenize", Endpoint::Lookup),

@@ -23,11 +23,26 @@ pub struct OpenAi;
 
 /// Patches of 32 pixels, each 1.2 tokens. GPT-6 counts those of an image as it is, up to 12,000 patches as
 /// far as was measured; others, and every model at `detail: high`, make larger ones smaller, to some
-/// 2,450 patches (image-token-cost, a data set of measurements, read 2026-11-24). Older models count
-/// less, by tiles.
-pub(super) const IMAGE_TOKENS: ImageTokens = ImageTokens::by_patches(32, 14_400)
+/// 2,450 patches (image-token-cost, a data set of measurements, read 2026-11-24).
+const BY_PATCHES: ImageTokens = ImageTokens::by_patches(32, 14_400)
     .weighed(120)
     .unseen(3_000);
+
+/// 85 tokens and 170 for each tile, of which the largest image that is not made smaller has eight (client
+/// code, read 2026-11-23).
+const BY_TILES: ImageTokens = ImageTokens::each(85 + 8 * 170);
+
+/// The models that count tiles; their small variants do not.
+static TILED: [&str; 5] = ["gpt-4o", "gpt-4.1", "gpt-4.5", "o1", "o3"];
+
+pub(super) fn image_tokens(model: Option<&str>) -> ImageTokens {
+    let model = model.unwrap_or_default();
+    let is_small = ["mini", "nano"].iter().any(|name| model.contains(name));
+    match TILED.iter().any(|name| model.starts_with(name)) && !is_small {
+        true => BY_TILES,
+        false => BY_PATCHES,
+    }
+}
 
 /// In recorded answers (read 2026-11-23) a reset is the share of the limit that was used, of a day or of a
 /// minute: the time until all of it has come back.
@@ -49,8 +64,8 @@ impl Provider for OpenAi {
             .reserved(request.cost(charge, self.image_tokens(model)))
     }
 
-    fn image_tokens(&self, _model: Option<&str>) -> ImageTokens {
-        IMAGE_TOKENS
+    fn image_tokens(&self, model: Option<&str>) -> ImageTokens {
+        image_tokens(model)
     }
 
     fn counting(&self, _model: Option<&str>, charge: Charge) -> Counting {

@@ -11,8 +11,8 @@ use crate::usage::{UsageField, UsagePath};
 /// A service that speaks OpenAI's language, and is not known to count by OpenAI's rules.
 ///
 /// What differs is the price of a prompt: OpenAI documents that it estimates from characters, while
-/// such a service may count the tokens of its own tokenizer. So half of the bytes are reserved,
-/// whatever is charged in the end.
+/// such a service may count the tokens of its own tokenizer. So the bound of its tokens is
+/// reserved, whatever is charged in the end.
 ///
 /// All of it is what a [`Provider`] does by default, except that the codes of Z.AI are known, too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

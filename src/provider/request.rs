@@ -14,8 +14,11 @@ use crate::usage::json::{self, PathReader, Progress, Value, Visitor};
 /// Longer strings at a path are not a model's name.
 const LONGEST_TEXT: usize = 128;
 
-/// What an inlined document or recording is taken for, in tokens: some pages, two minutes.
+/// What an inlined document or recording is taken for at least, in tokens: some pages, two minutes.
 const FILE_TOKENS: u64 = 4 * 1024;
+
+/// Bytes of a large one, in base64, for each token: six minutes of MP3 are 15,000.
+const FILE_BYTES: u64 = 512;
 
 /// What a string counts at least, in bytes of text: no piece of a prompt is less than a token.
 const LEAST_STRING: u64 = 4;
@@ -56,10 +59,11 @@ pub struct RequestFacts {
     /// The images in the request, inlined or named, with their sizes where these are known: with the
     /// feature `images` those of inlined ones are read.
     pub images: Vec<Option<ImageSize>>,
-    /// Other files inlined in the request: documents, recordings. Each is taken for 4,096 tokens; the
-    /// price of a long one needs a [`TokenEstimate`], as does what the provider fetches or has kept:
-    /// files, caches and conversations that a request only names.
-    pub files: u64,
+    /// Tokens of other files inlined in the request: documents, recordings. Each is taken for 4,096, or
+    /// one for every 512 bytes in base64; a document with much text on its pages needs a
+    /// [`TokenEstimate`], as does what the provider fetches or has kept: files, caches and conversations
+    /// that a request only names.
+    pub file_tokens: u64,
     /// Generated tokens to assume for each choice when the request sets no cap.
     pub assumed_output_tokens: u64,
     /// What the caller knows about the request. It wins over everything above.
@@ -77,7 +81,7 @@ impl Default for RequestFacts {
             text_bytes: 0,
             text_tokens: None,
             images: Vec::new(),
-            files: 0,
+            file_tokens: 0,
             assumed_output_tokens: 0,
             estimate: None,
         }
@@ -179,10 +183,7 @@ impl RequestFacts {
                 .saturating_add(FRAME_TOKENS),
         };
         let images = self.images.iter().map(|size| images.of(*size));
-        images.fold(
-            text.saturating_add(self.files.saturating_mul(FILE_TOKENS)),
-            u64::saturating_add,
-        )
+        images.fold(text.saturating_add(self.file_tokens), u64::saturating_add)
     }
 
     fn output(&self) -> u64 {
@@ -207,6 +208,8 @@ struct Prompt<C> {
     inlined: Option<Inlined>,
     /// Parts that are images, whether inlined or only named.
     image_parts: usize,
+    /// The data of the current part is sealed.
+    is_sealed: bool,
 }
 
 impl<C: FnMut(&[u8]) -> u64> Prompt<C> {
@@ -219,6 +222,7 @@ impl<C: FnMut(&[u8]) -> u64> Prompt<C> {
             place: Place::default(),
             inlined: None,
             image_parts: 0,
+            is_sealed: false,
         };
         // In one piece, so that every string comes in one, too.
         let mut reader = PathReader::<_, LONGEST_TEXT>::new(paths);
@@ -257,6 +261,9 @@ impl<C: FnMut(&[u8]) -> u64> Visitor<RequestPath> for Prompt<C> {
     }
 
     fn text(&mut self, _at: Option<&'static RequestPath>, written: &[u8]) {
+        if self.place == Place::Payload && self.is_sealed {
+            self.place = Place::Sealed;
+        }
         self.inlined = self.place.inlined(written);
         if self.inlined.is_some() {
             return;
@@ -269,12 +276,19 @@ impl<C: FnMut(&[u8]) -> u64> Visitor<RequestPath> for Prompt<C> {
     }
 
     fn string(&mut self, length: u64, beginning: &[u8]) {
-        self.image_parts += usize::from(self.place.tells_an_image(beginning));
+        if self.place == Place::Kind {
+            self.image_parts += usize::from(self.place.tells_an_image(beginning));
+            self.is_sealed = self.place.tells_what_is_sealed(beginning);
+        }
         match self.inlined.take() {
             Some(inlined) => {
                 match inlined {
                     Inlined::Image(size) => self.facts.images.push(size),
-                    Inlined::File => self.facts.files += 1,
+                    Inlined::File(bytes) => {
+                        let tokens = FILE_TOKENS.max(bytes.div_ceil(FILE_BYTES));
+                        let all = &mut self.facts.file_tokens;
+                        *all = all.saturating_add(tokens);
+                    }
                 }
                 // What follows in a list of them is one more.
                 self.place = Place::Payload;
@@ -390,7 +404,7 @@ mod tests {
             let json = shape.replace("PIXEL", &large);
             let found = facts(&json);
             assert_eq!(found.images, [image()], "{shape}");
-            assert_eq!(found.files, 0, "{shape}");
+            assert_eq!(found.file_tokens, 0, "{shape}");
             assert!(found.text_bytes < 200, "{shape}");
             assert!(found.text_tokens < Some(60), "{shape}");
         }
@@ -429,11 +443,22 @@ mod tests {
             r#"{{"type":"document","source":{{"type":"base64","media_type":"application/pdf","data":"{payload}"}}}}"#
         );
         let found = facts(&pdf);
-        assert_eq!((found.files, found.images.len()), (1, 0));
+        assert_eq!((found.file_tokens, found.images.len()), (FILE_TOKENS, 0));
         for charge in [Charge::Actual, Charge::Reserved] {
             let input = found.cost(charge, IMAGES).input_tokens;
             assert!((FILE_TOKENS..FILE_TOKENS + 100).contains(&input), "{input}");
         }
+    }
+
+    #[test]
+    fn what_is_sealed_counts_by_its_length() {
+        let sealed = "Ab1/".repeat(200);
+        let block = format!(r#"{{"type":"redacted_thinking","data":"{sealed}"}}"#);
+        let ten = vec![block; 10].join(",");
+        let tokens = facts(&format!("[{ten}]")).text_tokens.unwrap();
+        assert!((2_000..2_500).contains(&tokens), "{tokens}");
+        let open = format!(r#"{{"type":"functionResponse","data":"{sealed}"}}"#);
+        assert!(facts(&open).text_tokens > Some(500));
     }
 
     /// Every letter is a token.

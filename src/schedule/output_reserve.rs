@@ -12,8 +12,9 @@ pub enum OutputReserve {
     /// others then in flight, takes more than is reserved is at most `risk` for each such order of
     /// magnitude. Until some hundred have ended, and all that were sent before them, and for a handful in
     /// flight, this is no less than their caps. Answers that all at once
-    /// get longer than any before break the rule until the first of them have ended: where that is to
-    /// be expected and must not cost a refusal, reserve the [`Caps`](Self::Caps).
+    /// get longer break the rule until the first of them have ended, and so do spells of short and of long
+    /// ones by turns, each time anew: where that is to be expected and must not cost a refusal, reserve
+    /// the [`Caps`](Self::Caps).
     Pooled {
         /// Between 0 and 1; 1e-6 by default. Anything else reserves the caps.
         risk: f64,

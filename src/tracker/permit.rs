@@ -5,6 +5,7 @@ use super::pool::Shared;
 use super::primitives::Arc;
 use crate::provider::{Refusal, RefusalCause};
 use crate::schedule::{Cost, Entry, ReportedLimit, Settlement};
+use crate::usage::Unreadable;
 
 /// One request that counts as sent, until it is settled.
 ///
@@ -95,16 +96,26 @@ impl Permit {
     }
 
     fn end(&mut self, settlement: Settlement, usage: Option<UsageOutcome>) {
-        if let Some(entry) = self.entry.take() {
-            self.pool.with(|core, now, out| {
-                match usage {
-                    Some(UsageOutcome::Read) => core.counters.usage_read += 1,
-                    Some(UsageOutcome::Missing) => core.counters.usage_missing += 1,
-                    Some(UsageOutcome::Unreadable) => core.counters.usage_unreadable += 1,
-                    None => {}
-                }
-                core.settle(now, entry, settlement, out);
-            });
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
+        self.pool.with(|core, now, out| {
+            match usage {
+                Some(UsageOutcome::Read) => core.counters.usage_read += 1,
+                Some(UsageOutcome::Missing) => core.counters.usage_missing += 1,
+                Some(UsageOutcome::Unreadable(_)) => core.counters.usage_unreadable += 1,
+                None => {}
+            }
+            core.settle(now, entry, settlement, out);
+        });
+        // Of a response that was not read to its end nothing is missing that somebody could mend.
+        if let Settlement::Charged(_) = settlement {
+            let (told, pool) = (self.pool.told(), self.pool.name());
+            match usage {
+                Some(UsageOutcome::Missing) => told.missing(pool),
+                Some(UsageOutcome::Unreadable(why)) => told.unreadable(pool, why),
+                Some(UsageOutcome::Read) | None => {}
+            }
         }
     }
 }
@@ -114,7 +125,7 @@ impl Permit {
 pub(crate) enum UsageOutcome {
     Read,
     Missing,
-    Unreadable,
+    Unreadable(Unreadable),
 }
 
 impl Drop for Permit {

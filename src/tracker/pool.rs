@@ -15,6 +15,7 @@ use super::place::Place;
 use super::primitives::{Arc, Instant, Mutex, MutexGuard};
 use super::reservation::Reservation;
 use super::stats::{LimitStats, Stats};
+use super::told::Told;
 use crate::error::RateLimitError;
 use crate::schedule::{Cost, SchedulingStrategy, Timestamp};
 use crate::tier::Limit;
@@ -57,6 +58,7 @@ pub(super) struct Shared {
     clock: Clock,
     core: Mutex<Core>,
     membership: Option<Membership>,
+    told: Told,
 }
 
 /// That of a pool in a group.
@@ -68,6 +70,10 @@ pub(super) struct Membership {
 impl Shared {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn told(&self) -> &Told {
+        &self.told
     }
 
     /// When to look at the line again, for a timer.
@@ -161,6 +167,7 @@ impl Pool {
             clock: Clock::start(epoch, options.wall_clock.clone(), follows_days),
             core: Mutex::new(Core::new(strategy, options.grace, options.max_hold)),
             membership,
+            told: Told::default(),
         });
         if let Some(Membership { group, member }) = &shared.membership {
             group.introduce(*member, &shared);

@@ -7,8 +7,8 @@ use super::image::ImageSize;
 pub(super) enum Inlined {
     /// An image, with its size as far as that was looked for and found.
     Image(Option<ImageSize>),
-    /// A document, a recording, a video.
-    File,
+    /// A document, a recording, a video, of so many bytes as it is written.
+    File(u64),
 }
 
 /// What the string before a string says of it. In JSON that is its key, but for later items of a list.
@@ -27,7 +27,7 @@ pub(super) enum Place {
 }
 
 /// The names by which requests call these (API references and SDKs, read 2026-11-23).
-static PLACES: [(&str, Place); 25] = [
+static PLACES: [(&str, Place); 30] = [
     ("arguments", Place::Prose),
     ("content", Place::Prose),
     ("input", Place::Prose),
@@ -43,6 +43,7 @@ static PLACES: [(&str, Place); 25] = [
     ("signature", Place::Sealed),
     ("thoughtSignature", Place::Sealed),
     ("thought_signature", Place::Sealed),
+    ("redactedContent", Place::Sealed),
     // Anthropic, Gemini, audio at OpenAI.
     ("data", Place::Payload),
     // Bedrock.
@@ -51,6 +52,12 @@ static PLACES: [(&str, Place); 25] = [
     ("bytesBase64Encoded", Place::Payload),
     // OpenAI.
     ("file_data", Place::Payload),
+    // An image that OpenAI made, shown to it again.
+    ("result", Place::Payload),
+    // Mistral.
+    ("input_audio", Place::Payload),
+    ("imageBytes", Place::Payload),
+    ("audio", Place::Payload),
     ("b64_json", Place::Payload),
     // Ollama, llama.cpp.
     ("images", Place::Payload),
@@ -63,6 +70,9 @@ static PLACES: [(&str, Place); 25] = [
 
 /// The kinds of parts that are images, wherever their pixels are.
 static IMAGE_KINDS: [&str; 3] = ["image_url", "input_image", "image"];
+
+/// The kinds of parts whose data is sealed.
+static SEALED_KINDS: [&str; 2] = ["redacted_thinking", "reasoning.encrypted"];
 
 /// Shorter ones are text that happens to look like it.
 const LEAST_PAYLOAD: usize = 64;
@@ -81,19 +91,26 @@ impl Place {
         self == Self::Kind && IMAGE_KINDS.iter().any(|known| known.as_bytes() == kind)
     }
 
+    /// Whether `kind`, which stands here, is that of a part whose data only the provider can read.
+    pub(super) fn tells_what_is_sealed(self, kind: &[u8]) -> bool {
+        self == Self::Kind && SEALED_KINDS.iter().any(|known| known.as_bytes() == kind)
+    }
+
     /// What is inlined in `written`, a string as JSON writes it, if it is no text.
     pub(super) fn inlined(self, written: &[u8]) -> Option<Inlined> {
         match self {
             Self::Prose | Self::Kind | Self::Sealed => None,
-            Self::Payload if is_base64(written) => Some(match is_image(written) {
-                true => Inlined::Image(size::of(written)),
-                false => Inlined::File,
-            }),
+            Self::Payload if is_image(written) && is_base64(written) => {
+                Some(Inlined::Image(size::of(written)))
+            }
+            Self::Payload if is_file(written) && is_base64(written) => {
+                Some(Inlined::File(written.len() as u64))
+            }
             Self::Payload | Self::Other => {
                 let (is_image, payload) = data_url(written)?;
                 Some(match is_image {
                     true => Inlined::Image(size::of(payload)),
-                    false => Inlined::File,
+                    false => Inlined::File(payload.len() as u64),
                 })
             }
         }
@@ -115,10 +132,10 @@ fn data_url(url: &[u8]) -> Option<(bool, &[u8])> {
     Some((head.starts_with(b"image"), &rest[end + BASE64.len()..]))
 }
 
+/// All of it: text may begin with a word, a rule or a list of numbers.
 fn is_base64(written: &[u8]) -> bool {
-    written
-        .get(..LEAST_PAYLOAD)
-        .is_some_and(|start| start.iter().all(|&byte| is_digit(byte) || byte == b'\\'))
+    let is_written_so = |&byte: &u8| is_digit(byte) || matches!(byte, b'\\' | b'=');
+    written.len() >= LEAST_PAYLOAD && written.iter().all(is_written_so)
 }
 
 /// Of base64, in either of its alphabets.
@@ -132,6 +149,27 @@ fn is_image(payload: &[u8]) -> bool {
 
     STARTS.iter().any(|start| payload.starts_with(start))
         || (payload.starts_with(b"UklGR") && payload.get(12..16) == Some(b"RUJQ"))
+}
+
+/// The first bytes of PDF, ZIP (with the documents of offices), MP3, Ogg, FLAC, Matroska, WAV and MP4, in
+/// base64. Samples without a header begin with silence or anything.
+fn is_file(payload: &[u8]) -> bool {
+    const STARTS: [&[u8]; 10] = [
+        b"JVBERi0",
+        b"UEsDB",
+        b"SUQz",
+        b"//s",
+        b"//u",
+        b"//v",
+        b"T2dnU",
+        b"ZkxhQw",
+        b"GkXfo",
+        b"AAAAAAAA",
+    ];
+
+    STARTS.iter().any(|start| payload.starts_with(start))
+        || (payload.starts_with(b"UklGR") && payload.get(12..16) == Some(b"QVZF"))
+        || (payload.starts_with(b"AAAA") && payload.get(5..10) == Some(b"GZ0eX"))
 }
 
 #[cfg(not(feature = "images"))]
@@ -222,9 +260,16 @@ mod tests {
     #[test]
     fn what_is_no_image_is_a_file_or_text() {
         let pdf = "JVBERi0xLjcKJeLjz9MK".repeat(8);
-        assert_eq!(Place::Payload.inlined(pdf.as_bytes()), Some(Inlined::File));
+        let size = pdf.len() as u64;
+        assert_eq!(
+            Place::Payload.inlined(pdf.as_bytes()),
+            Some(Inlined::File(size))
+        );
         let url = format!("data:application/pdf;base64,{pdf}");
-        assert_eq!(Place::Other.inlined(url.as_bytes()), Some(Inlined::File));
+        assert_eq!(
+            Place::Other.inlined(url.as_bytes()),
+            Some(Inlined::File(size))
+        );
         for text in [
             "iVBORw0KGgo",
             "",
@@ -232,6 +277,12 @@ mod tests {
             "data: ;base64,",
             "data:image/svg+xml,<svg/>",
         ] {
+            assert_eq!(Place::Payload.inlined(text.as_bytes()), None, "{text}");
+        }
+        // Documents of text, and what tools return.
+        let ruled = "-".repeat(72) + r"\n1. Introduction\nThis is text.";
+        let genome = "ACGT".repeat(100);
+        for text in [ruled, genome] {
             assert_eq!(Place::Payload.inlined(text.as_bytes()), None, "{text}");
         }
         let prose = "It is a long text, and there are blanks in it, and signs: +/=.".repeat(9);
@@ -277,7 +328,8 @@ mod tests {
                 let length = rng.usize(64..400);
                 let rest = (0..length).map(|_| rng.alphanumeric());
                 let payload: String = start.chars().chain(rest).collect();
-                assert!(Place::Payload.inlined(payload.as_bytes()).is_some());
+                let url = format!("data:image/png;base64,{payload}");
+                assert!(Place::Payload.inlined(url.as_bytes()).is_some());
             }
         }
     }

@@ -96,14 +96,21 @@ pub(super) fn bound(written: &[u8]) -> u64 {
 }
 
 /// What `bare` takes, bytes outside of strings: numbers, for which a prompt may be a list of token
-/// ids, of which each is one token, however many its digits.
+/// ids, of which each is one token, however many its digits, and what tools return.
 pub(super) fn bound_of_bare(bare: &[u8]) -> u64 {
-    let shares = bare.iter().map(|byte| match byte {
-        b'0'..=b'9' | b'-' => TOKEN / 2,
-        b',' | b'.' => TOKEN,
-        _ => 0,
-    });
-    shares.sum()
+    let mut last = b' ';
+    let mut shares = 0;
+    for &byte in bare {
+        shares += match (byte, last) {
+            (b'0'..=b'9', b'0'..=b'9') => TOKEN / 2,
+            // `true`, `false` and `null` are words.
+            (b'a'..=b'z', b'a'..=b'z') => 0,
+            (b'0'..=b'9' | b'a'..=b'z' | b'-' | b',' | b'.', _) => TOKEN,
+            _ => 0,
+        };
+        last = byte;
+    }
+    shares
 }
 
 /// The last byte, and how many letters of one word ended with it.
@@ -136,7 +143,7 @@ impl Seen {
             }
             (_, Kind::Wide) => {
                 self.letters += u32::from(is_leading(byte));
-                wide(byte)
+                wide(byte, self.byte)
             }
             // Of a space before a word nothing is left: it is part of the word's token.
             (Kind::Space, Kind::Digit) => TOKEN + DIGIT,
@@ -168,23 +175,33 @@ const fn is_leading(byte: u8) -> bool {
     byte >= 0xc0
 }
 
-/// What a character beyond ASCII takes, by the first of its bytes. The common ones of Chinese, Japanese and
-/// Korean take less than this, the rare ones up to three tokens.
-const fn wide(byte: u8) -> u64 {
-    match byte {
-        0x80..=0xbf => 0,
-        // Two bytes: Latin with accents, Greek, Cyrillic, Hebrew, Arabic.
-        0xc0..=0xdf => 18,
-        // Three: the scripts of India and Thai.
-        0xe0 => 22,
+/// What a byte of a character beyond ASCII takes: by the first, which tells the script, with more by the
+/// second where scripts differ that share the first. The common characters of Chinese, Japanese and Korean
+/// take less than this, the rare ones up to three tokens.
+const fn wide(byte: u8, before: u8) -> u64 {
+    match (before, byte) {
+        // Lao and Tibetan, beside the scripts of India and Thai.
+        (0xe0, 0xba..=0xbf) => 14,
+        // Cherokee, beside Georgian, Burmese, Amharic and Khmer.
+        (0xe1, 0x8e..=0x8f) => 10,
+        // Yi, Javanese and others, beside Korean.
+        (0xea, 0x80..=0xaf) => 32,
+        (_, 0x80..=0xbf) => 0,
+        // Two bytes: Latin with accents, phonetic signs, Greek, Cyrillic, Hebrew, Arabic.
+        (_, 0xc9..=0xcb) => 40,
+        (_, 0xc0..=0xdb) => 18,
+        // Syriac, Thaana, N'Ko.
+        (_, 0xdc..=0xdf) => 42,
+        // Three bytes: the scripts of India and Thai.
+        (_, 0xe0) => 22,
         // Georgian, Amharic, Khmer.
-        0xe1 => 44,
+        (_, 0xe1) => 44,
         // Punctuation, arrows, mathematics.
-        0xe2 => 40,
+        (_, 0xe2) => 40,
         // Chinese, Japanese, Korean.
-        0xe3..=0xed => 24,
+        (_, 0xe3..=0xed) => 24,
         // Forms for compatibility, private use.
-        0xee..=0xef => 48,
+        (_, 0xee..=0xef) => 48,
         // Four: emoji and historic scripts.
         _ => 50,
     }
@@ -233,6 +250,7 @@ mod tests {
     #[test]
     fn lists_of_tokens_count_each() {
         assert!(bound_of_bare(b"[1212,318]") >= 2 * TOKEN);
-        assert_eq!(bound_of_bare(b" { true } "), 0);
+        assert_eq!(bound_of_bare(b" { true } "), TOKEN);
+        assert_eq!(bound_of_bare(b" {[ ]} "), 0);
     }
 }
