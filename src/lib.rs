@@ -120,6 +120,11 @@
 //! What is cut short while it waits costs nothing. What was sent stays counted at its full reserve, for
 //! the provider may go on with it.
 //!
+//! # When one model is not enough
+//!
+//! [`fallback`] sends a request by another model when the first cannot admit it in time, or fails;
+//! [`per_model`] keeps the budgets of many models apart under one client.
+//!
 //! # Without tower
 //!
 //! [`RateLimitTracker`] and [`Pool`] are the same budget for programs that call a provider some
@@ -151,6 +156,7 @@ pub mod async_openai;
 mod body;
 mod deadline;
 mod error;
+pub mod fallback;
 mod future;
 mod layer;
 mod limiter;

@@ -8,7 +8,8 @@ use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
 use crate::provider::{
-    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, Tokenizer, UsageHeader,
+    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, TokenEstimate, Tokenizer,
+    UsageHeader,
 };
 use crate::refused::Refused;
 use crate::schedule::Cost;
@@ -48,7 +49,9 @@ pub(crate) struct Limiter {
     pool: Result<Pool, RateLimitError>,
     /// That of the tier. `None`: its name says nothing, so every request is looked at.
     provider: Option<&'static dyn Provider>,
+    provider_name: String,
     model: String,
+    context_window: Option<u64>,
     charge: Charge,
     assumed_output_tokens: u64,
     tokenizer: Option<Arc<dyn Tokenizer>>,
@@ -65,7 +68,9 @@ impl Limiter {
         Self {
             pool,
             provider: provider::built_in(tier.provider()),
+            provider_name: tier.provider().to_owned(),
             model: tier.model().to_owned(),
+            context_window: tier.context_window(),
             charge: tier.charge(),
             assumed_output_tokens: tier.assumed_output_tokens(),
             tokenizer,
@@ -81,15 +86,53 @@ impl Limiter {
         self.pool().map(|pool| pool.place(self.max_wait))
     }
 
+    pub(crate) fn provider_name(&self) -> &str {
+        &self.provider_name
+    }
+
+    pub(crate) fn model(&self) -> &str {
+        &self.model
+    }
+
+    pub(crate) fn context_window(&self) -> Option<u64> {
+        self.context_window
+    }
+
+    /// The tokens that a request needs of a context window, as far as can be seen: those of its text,
+    /// a quarter of its bytes unless they are counted or the caller knows, and its cap on the answer.
+    pub(crate) fn context<B>(&self, request: &Request<B>) -> u64
+    where
+        B: Body + 'static,
+    {
+        let tokenizer = self.tokenizer.as_deref();
+        let facts = peek::facts(self.dialect(request), request, 0, tokenizer);
+        if facts.endpoint == Endpoint::Lookup {
+            return 0;
+        }
+        if let Some(TokenEstimate { input, output, .. }) = facts.estimate {
+            return input.saturating_add(output);
+        }
+        let counts = |model: &str| tokenizer.is_some_and(|tokenizer| tokenizer.knows(model));
+        let counted = facts.text_tokens.filter(|_| {
+            let model = facts.model.as_deref();
+            model.is_some_and(counts)
+        });
+        let input = counted.unwrap_or(facts.text_bytes.div_ceil(4));
+        input.saturating_add(facts.max_output_tokens.unwrap_or(0))
+    }
+
+    fn dialect<B>(&self, request: &Request<B>) -> &'static dyn Provider {
+        self.provider
+            .or_else(|| provider::detect(request.uri()))
+            .unwrap_or(&OpenAiCompatible)
+    }
+
     /// What to reserve for a request, and how to read its response.
     pub(crate) fn price<B>(&self, request: &Request<B>) -> Price
     where
         B: Body + 'static,
     {
-        let provider = self
-            .provider
-            .or_else(|| provider::detect(request.uri()))
-            .unwrap_or(&OpenAiCompatible);
+        let provider = self.dialect(request);
         let tokenizer = self.tokenizer.as_deref();
         let mut facts = peek::facts(provider, request, self.assumed_output_tokens, tokenizer);
         let model = facts.model.get_or_insert_with(|| self.model.clone());

@@ -13,7 +13,7 @@ use crate::body::ResponseBody;
 use crate::deadline::Deadline;
 use crate::error::{BoxError, RateLimitError};
 use crate::future::ResponseFuture;
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, Price};
 use crate::tracker::Place;
 
 /// Admits requests to the inner service under the limits of a pool. Made by
@@ -74,6 +74,37 @@ impl<S> ProactiveRateLimit<S> {
             inner,
             limiter,
             gate: Gate::Closed,
+        }
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// The response to a request of this price, which has to be admitted within so long, in place of
+    /// `call` and without being ready.
+    pub(crate) fn start<B, R>(
+        &self,
+        request: Request<B>,
+        price: Price,
+        within: Option<Duration>,
+    ) -> ResponseFuture<S, B, R>
+    where
+        S: Service<Request<B>, Response = Response<R>> + Clone,
+        R: Body,
+    {
+        let deadline = request.extensions().get::<Deadline>();
+        let left = [deadline.map(|deadline| deadline.left()), within];
+        let place = match left.into_iter().flatten().min() {
+            Some(left) => self.limiter.place().and_then(|place| place.within(left)),
+            None => self.limiter.place(),
+        };
+        match place {
+            Ok(place) => {
+                let limiter = Arc::clone(&self.limiter);
+                ResponseFuture::admit(limiter, place, price, self.inner.clone(), false, request)
+            }
+            Err(error) => ResponseFuture::refuse(error),
         }
     }
 

@@ -235,7 +235,8 @@ impl Tier {
         self.assumed_output_tokens
     }
 
-    /// The most tokens that a prompt may have, where it is known. Nothing is refused by it.
+    /// The most tokens that a prompt may have, where it is known. A layer refuses nothing by it; a
+    /// [`Fallback`](crate::fallback::Fallback) leaves out a model that it shows to be too small.
     pub fn context_window(&self) -> Option<u64> {
         self.context_window
     }

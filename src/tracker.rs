@@ -32,6 +32,7 @@ mod told;
 mod typical;
 
 pub use self::clock::WallClock;
+pub(crate) use self::core::Eta;
 pub use self::options::{PoolOptions, StrategyFactory};
 pub use self::permit::Permit;
 pub(crate) use self::permit::UsageOutcome;

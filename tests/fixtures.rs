@@ -363,6 +363,7 @@ fn told(refusal: &Refusal) -> String {
         RefusalCause::TooLarge => "too-large",
         RefusalCause::Exhausted => "exhausted",
         RefusalCause::NotAllowed => "not-allowed",
+        RefusalCause::ContextLength => "context-length",
         other => panic!("{other:?} has no name here"),
     };
     let mut words = vec![cause.to_owned()];

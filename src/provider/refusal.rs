@@ -38,6 +38,8 @@ pub enum RefusalCause {
     Capacity,
     /// This request exceeds a limit by itself. Smaller ones are not concerned.
     TooLarge,
+    /// The prompt, with the answer that it asks for, is longer than the model's context window.
+    ContextLength,
     /// Credit or the quota of a month is used up, or a spending cap is reached. Nothing passes
     /// until the account changes.
     Exhausted,
@@ -80,7 +82,14 @@ impl Refusal {
         let sign = signs
             .into_iter()
             .find(|(sign, _)| sign.shows(status, error));
-        let cause = sign.map(|(_, cause)| *cause).or_else(|| usual(status))?;
+        let cause = sign
+            .map(|(_, cause)| *cause)
+            .or_else(|| {
+                let mut signs = CONTEXT_SIGNS.iter();
+                let is_shown = signs.any(|sign| sign.shows(status, error));
+                is_shown.then_some(RefusalCause::ContextLength)
+            })
+            .or_else(|| usual(status))?;
         let figures = Figures::read(&error.message);
         let refusal = Self {
             cause,
@@ -134,6 +143,29 @@ impl Sign {
     }
 }
 
+/// How providers say that a prompt does not fit into the model's context window. No two agree, and
+/// gateways pass on the words of others.
+static CONTEXT_SIGNS: [Sign; 9] = [
+    // OpenAI, Azure, Groq and who imitates them.
+    Sign::Code("context_length_exceeded"),
+    // OpenAI, vLLM, Together, OpenRouter: "… maximum context length is 8192 tokens".
+    Sign::Says(400, "maximum context length"),
+    // Anthropic: "prompt is too long: 205000 tokens > 200000 maximum".
+    Sign::Says(400, "prompt is too long"),
+    // Anthropic: "input length and `max_tokens` exceed context limit: …".
+    Sign::Says(400, "exceed context limit"),
+    // Gemini: "The input token count (1048577) exceeds the maximum number of tokens allowed (…)".
+    Sign::Says(400, "exceeds the maximum number of tokens"),
+    // Bedrock: "Input is too long for requested model."
+    Sign::Says(400, "input is too long"),
+    // llama.cpp: "the request exceeds the available context size".
+    Sign::Says(400, "exceeds the available context size"),
+    // xAI, Fireworks: "… prompt length is 300000, maximum prompt length is 131072".
+    Sign::Says(400, "maximum prompt length"),
+    // Cerebras, DeepSeek: "Please reduce the length of the messages or completion."
+    Sign::Says(400, "reduce the length of the messages"),
+];
+
 /// What a status is about, unless there is a sign of something else.
 fn usual(status: StatusCode) -> Option<RefusalCause> {
     const OVERLOADED: u16 = 529;
@@ -144,5 +176,41 @@ fn usual(status: StatusCode) -> Option<RefusalCause> {
         StatusCode::SERVICE_UNAVAILABLE => Some(RefusalCause::Capacity),
         _ if status.as_u16() == OVERLOADED => Some(RefusalCause::Capacity),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(status: u16, message: &str) -> Option<RefusalCause> {
+        let body = serde_json::json!({ "error": { "message": message } }).to_string();
+        let status = StatusCode::from_u16(status).unwrap();
+        Refusal::read(status, &ErrorBody::read(body.as_bytes()), []).map(|refusal| refusal.cause)
+    }
+
+    #[test]
+    fn knows_a_prompt_that_is_too_long_in_everybodys_words() {
+        let messages = [
+            "This model's maximum context length is 8192 tokens. However, you requested 9000.",
+            "prompt is too long: 205000 tokens > 200000 maximum",
+            "input length and `max_tokens` exceed context limit: 199000 + 4096 > 200000",
+            "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).",
+            "Input is too long for requested model.",
+            "the request exceeds the available context size. try increasing the context size",
+            "This model's maximum prompt length is 131072 but the request contains 300000 tokens.",
+            "Please reduce the length of the messages or completion.",
+        ];
+        for message in messages {
+            assert_eq!(
+                cause(400, message),
+                Some(RefusalCause::ContextLength),
+                "{message}"
+            );
+            // Another status may quote it.
+            assert_eq!(cause(500, message), None, "{message}");
+        }
+        assert_eq!(cause(400, "max_tokens is too large"), None);
+        assert!(!RefusalCause::ContextLength.waiting_helps());
     }
 }

@@ -79,6 +79,18 @@ impl Cost {
             && self.output_tokens <= other.output_tokens
     }
 
+    /// This cost with no more of what `meter` counts than `most`.
+    pub(crate) fn at_most(mut self, meter: Meter, most: u64) -> Self {
+        let component = match meter {
+            Meter::Requests | Meter::Concurrent => &mut self.requests,
+            Meter::Tokens => &mut self.tokens,
+            Meter::InputTokens => &mut self.input_tokens,
+            Meter::OutputTokens => &mut self.output_tokens,
+        };
+        *component = (*component).min(most);
+        self
+    }
+
     /// Combines two costs component by component.
     pub(crate) fn zip(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
         Self {

@@ -584,6 +584,10 @@ impl SchedulingStrategy for Proactive {
         })
     }
 
+    fn interval(&self) -> Duration {
+        self.pace.interval()
+    }
+
     fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {
         let moment = self.wall.now(now);
         self.windows

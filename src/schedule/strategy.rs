@@ -80,6 +80,14 @@ pub trait SchedulingStrategy: fmt::Debug + Send {
         now
     }
 
+    /// The least time between two requests, as far as there is one. Used to estimate how long those
+    /// in line take.
+    ///
+    /// The default spaces nobody.
+    fn interval(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Every limit as it stands.
     fn status(&mut self, now: Timestamp) -> Vec<LimitStatus>;
 }

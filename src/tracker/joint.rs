@@ -146,6 +146,10 @@ impl SchedulingStrategy for Joint {
         self.own.earliest(now, cost).max(shared)
     }
 
+    fn interval(&self) -> Duration {
+        self.own.interval()
+    }
+
     fn status(&mut self, now: Timestamp) -> Vec<LimitStatus> {
         let mut status = self.own.status(now);
         status.extend(self.group.look(|budget| budget.status(now)));

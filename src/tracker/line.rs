@@ -108,6 +108,19 @@ impl Line {
         self.waiting.len() + self.offered.len() + self.doubted.len() + self.absent.len()
     }
 
+    /// What everybody who waits asks for, absent ones included.
+    pub(super) fn demand(&self) -> Cost {
+        let offered = self.offered.values().map(|offer| &offer.waiter);
+        let absent = self.absent.values().map(|absent| &absent.waiter);
+        let waiting = self.waiting.values().chain(self.doubted.values());
+        waiting
+            .chain(offered)
+            .chain(absent)
+            .fold(Cost::ZERO, |sum, waiter| {
+                sum.zip(waiter.cost, u64::saturating_add)
+            })
+    }
+
     /// How many came before the holder of `ticket`, of those believed to come.
     pub(super) fn before(&self, ticket: Ticket) -> usize {
         self.waiting.range(..ticket).count() + self.offered.range(..ticket).count()

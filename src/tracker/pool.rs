@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use super::clock::Clock;
-use super::core::{Core, Drive, DriverId};
+use super::core::{Core, Drive, DriverId, Eta};
 use super::group::{Group, MemberId};
 use super::joint::Joint;
 use super::options::PoolOptions;
@@ -317,6 +317,12 @@ impl Pool {
                     .collect(),
             }
         })
+    }
+
+    /// When a request of this cost would be admitted, behind those who wait now. It is an estimate: see
+    /// [`Core::eta`].
+    pub(crate) fn eta(&self, cost: &Cost) -> Eta {
+        self.shared.with(|core, now, _| core.eta(now, cost))
     }
 
     pub(crate) fn place(&self, max_wait: Duration) -> Place {
