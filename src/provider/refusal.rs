@@ -144,7 +144,8 @@ impl Sign {
 }
 
 /// How providers say that a prompt does not fit into the model's context window. No two agree, and
-/// gateways pass on the words of others.
+/// gateways pass on the words of others. Only the code is documented; the texts are as clients quote them,
+/// and not verified.
 static CONTEXT_SIGNS: [Sign; 9] = [
     // OpenAI, Azure, Groq and who imitates them.
     Sign::Code("context_length_exceeded"),
