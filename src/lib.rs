@@ -196,5 +196,5 @@ pub use self::{
     schedule::{Anchor, Cost, OutputReserve, SchedulingStrategy, Spacing},
     service::ProactiveRateLimit,
     tier::{Charge, Limit, LimitAmount, Margin, Meter, Tier, TierBuilder, TierError, Zone},
-    tracker::{LimitStats, Permit, Pool, RateLimitTracker, Stats},
+    tracker::{Availability, Capacity, LimitStats, Permit, Pool, RateLimitTracker, Stats},
 };

@@ -13,6 +13,7 @@
 //! was granted and is not used, while others wait, is taken back after a grace, and won again when
 //! its owner comes.
 
+mod capacity;
 mod clock;
 mod core;
 mod driver;
@@ -31,6 +32,7 @@ mod stats;
 mod told;
 mod typical;
 
+pub use self::capacity::{Availability, Capacity};
 pub use self::clock::WallClock;
 pub(crate) use self::core::Eta;
 pub use self::options::{PoolOptions, StrategyFactory};

@@ -2,12 +2,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::capacity::Capacity;
 use super::group::Group;
 use super::options::PoolOptions;
 use super::pool::Pool;
 use super::primitives;
 use super::stats::Stats;
 use crate::error::{ConflictingPool, RateLimitError};
+use crate::schedule::Cost;
 use crate::tier::{Charge, Limit, Tier};
 
 /// Every pool of a program, by name.
@@ -144,17 +146,31 @@ impl RateLimitTracker {
 
     /// The accounts of all pools, by name.
     pub fn stats(&self) -> Vec<Stats> {
-        let pools: Vec<Pool> = self
-            .lock()
-            .values()
-            .filter_map(|known| match &known.budget {
+        let mut stats: Vec<Stats> = self.pools().iter().map(Pool::stats).collect();
+        stats.sort_by(|a, b| a.pool.cmp(&b.pool));
+        stats
+    }
+
+    /// How much room there is in each pool for a request of this cost, by name.
+    pub fn capacity(&self, cost: &Cost) -> Vec<Capacity> {
+        let mut capacity: Vec<_> = self
+            .pools()
+            .iter()
+            .map(|pool| pool.capacity(cost))
+            .collect();
+        capacity.sort_by(|a, b| a.pool.cmp(&b.pool));
+        capacity
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        let registered = self.lock();
+        let budgets = registered.values().map(|known| &known.budget);
+        budgets
+            .filter_map(|budget| match budget {
                 Budget::Pool(pool) => Some(pool.clone()),
                 Budget::Group(_) => None,
             })
-            .collect();
-        let mut stats: Vec<Stats> = pools.iter().map(Pool::stats).collect();
-        stats.sort_by(|a, b| a.pool.cmp(&b.pool));
-        stats
+            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Registered>> {

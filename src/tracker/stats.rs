@@ -185,7 +185,7 @@ impl fmt::Display for LimitStats {
 }
 
 #[cfg(feature = "serde")]
-mod seconds {
+pub(super) mod seconds {
     use std::time::Duration;
 
     use serde::{Serialize, Serializer};
@@ -194,7 +194,7 @@ mod seconds {
         duration.as_secs_f64().serialize(to)
     }
 
-    pub(super) fn optional<S: Serializer>(
+    pub(in super::super) fn optional<S: Serializer>(
         duration: &Option<Duration>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
