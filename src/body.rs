@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 
-use crate::provider::Counting;
+use crate::provider::{Counting, Provider, in_stream};
 use crate::schedule::Settlement;
 use crate::tracker::{Permit, UsageOutcome};
 use crate::usage::{Reading, UsageReader};
@@ -70,11 +70,13 @@ impl<B: Body> ResponseBody<B> {
         permit: Permit,
         reader: UsageReader,
         counting: Counting,
+        provider: &'static dyn Provider,
     ) -> Self {
         let mut meter = Box::new(BodyMeter {
             permit: Some(permit),
             reader,
             counting,
+            provider,
         });
         if inner.is_end_stream() {
             meter.end();
@@ -231,6 +233,7 @@ struct BodyMeter {
     permit: Option<Permit>,
     reader: UsageReader,
     counting: Counting,
+    provider: &'static dyn Provider,
 }
 
 impl BodyMeter {
@@ -255,7 +258,14 @@ impl BodyMeter {
                 let charged = self.counting.charged(&usage, &reserved);
                 (Some(charged), UsageOutcome::Read)
             }
-            Reading::Missing => (None, UsageOutcome::Missing),
+            Reading::Missing => {
+                if let Some(refusal) = in_stream(self.provider, self.reader.last_document()) {
+                    // It stays counted in full, as any refused one.
+                    permit.refused(refusal);
+                    return;
+                }
+                (None, UsageOutcome::Missing)
+            }
             Reading::Unreadable(why) => (None, UsageOutcome::Unreadable(why)),
         };
         let settlement = match charged {

@@ -207,7 +207,9 @@ impl Limiter {
         let headers = response.headers();
         let told = UsageHeader::read(answer.provider.usage_headers(), headers);
         let reader = UsageReader::new(answer.usage_paths, headers).beginning_with(told);
-        response.map(|body| ResponseBody::metered(body, permit, reader, answer.counting))
+        response.map(|body| {
+            ResponseBody::metered(body, permit, reader, answer.counting, answer.provider)
+        })
     }
 }
 

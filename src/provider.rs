@@ -78,6 +78,7 @@ pub use self::ollama::Ollama;
 pub use self::openai::OpenAi;
 pub use self::openai_compatible::OpenAiCompatible;
 pub use self::openrouter::OpenRouter;
+pub(crate) use self::refusal::in_stream;
 pub use self::refusal::{Refusal, RefusalCause};
 pub use self::request::{ImageSize, ImageTokens, RequestFacts};
 use self::request_path::REQUEST_PATHS;

@@ -30,6 +30,7 @@ mod encoded;
 #[cfg(feature = "event-stream")]
 mod event_stream;
 pub(crate) mod json;
+mod last_document;
 mod reader;
 mod sse;
 

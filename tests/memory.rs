@@ -26,14 +26,17 @@ fn peak(work: impl FnOnce()) -> usize {
 #[test]
 fn memory_does_not_grow_with_what_passes() {
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-    for (content_type, open, close) in [
+    // Of a stream the last two documents are kept, as far as they are short.
+    for (content_type, most, open, close) in [
         (
             "application/json",
+            0,
             "{\"a\":[\"",
             "\"],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}",
         ),
         (
             "text/event-stream",
+            2 * 2048,
             "data: {\"a\":\"",
             "\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n",
         ),
@@ -49,7 +52,10 @@ fn memory_does_not_grow_with_what_passes() {
             reader.feed(close.as_bytes());
             assert!(matches!(reader.finish(), Reading::Usage(_)));
         });
-        assert_eq!(peak, 0, "{content_type}: 100 MB read");
+        assert!(
+            peak <= most,
+            "{content_type}: {peak} bytes with 100 MB read"
+        );
     }
 
     for limit in [100_000, 10_000_000] {

@@ -222,3 +222,28 @@ async fn a_compressed_refusal_is_read_as_well() {
     let error = error.downcast::<RateLimitError>().unwrap();
     assert!(matches!(*error, RateLimitError::Exhausted(_)), "{error}");
 }
+
+/// A stream that is refused after its head pauses everybody as any refusal does, and passes as it came.
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_be_refused_after_its_head() {
+    const STREAM: &str = "event: message_start\ndata: {\"type\":\"message_start\"}\n\n\
+        event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\
+        \"message\":\"Overloaded\"}}\n\n";
+
+    let layer = thousand();
+    let client = layer.layer(service_fn(|_: Request<Body>| {
+        let response = Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from(STREAM));
+        std::future::ready(response.map_err(BoxError::from))
+    }));
+    let response = client.clone().oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, STREAM);
+    let stats = layer.stats().unwrap();
+    assert_eq!(stats.hold, Some(SECOND));
+    assert_eq!((stats.settled, stats.in_flight), (1, 0));
+    let (waited, again) = timed(client.oneshot(request())).await;
+    assert_eq!((waited, again.is_ok()), (SECOND, true));
+}

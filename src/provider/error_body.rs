@@ -1,3 +1,5 @@
+use http::StatusCode;
+
 use crate::usage::json::{PathReader, Value, Visitor};
 
 /// Longer strings are not read, in bytes. A message that lists several quotas has some hundred.
@@ -15,6 +17,8 @@ pub(super) struct ErrorBody {
     pub(super) message: String,
     /// The names for the error, the most telling first.
     codes: [Option<String>; CODES],
+    /// The status that it would have had, where the body says so.
+    pub(super) status: Option<StatusCode>,
     /// Somebody behind the one who answers refused the request.
     pub(super) is_upstream: bool,
     /// Google's quotas, wherever they stand.
@@ -125,6 +129,10 @@ impl Visitor<Place> for ErrorBody {
     const SIZES: bool = true;
 
     fn value(&mut self, at: &'static Place, value: Value<'_>) {
+        if let (Says::Code(_), Value::Count(status)) = (at.says, value) {
+            let status = u16::try_from(status).ok();
+            self.status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        }
         let Value::Text(text) = value else {
             return;
         };

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
+use super::Provider;
 use super::error_body::ErrorBody;
 use super::figures::Figures;
 use crate::tier::Meter;
@@ -180,9 +181,77 @@ fn usual(status: StatusCode) -> Option<RefusalCause> {
     }
 }
 
+/// The names that errors have inside of a stream whose status was good, and the statuses that they would
+/// have had (Anthropic's, OpenAI's and Google's references, read 2026-11-23).
+static STREAMED: [(&str, u16); 9] = [
+    ("overloaded_error", 529),
+    ("rate_limit_error", 429),
+    ("rate_limit_exceeded", 429),
+    ("too_many_requests", 429),
+    ("quota_exceeded", 429),
+    ("insufficient_quota", 429),
+    ("server_overloaded", 503),
+    ("RESOURCE_EXHAUSTED", 429),
+    ("UNAVAILABLE", 503),
+];
+
+/// Why a stream of `provider`'s whose head was good broke off, if `document`, its last one, says that it
+/// was refused after all.
+pub(crate) fn in_stream(provider: &dyn Provider, document: &[u8]) -> Option<Refusal> {
+    let error = ErrorBody::read(document);
+    let named = error.codes().find_map(|code| {
+        let named = STREAMED.iter().find(|(name, _)| *name == code);
+        named.and_then(|(_, status)| StatusCode::from_u16(*status).ok())
+    });
+    let status = named.or(error.status)?;
+    provider.refusal(status, &HeaderMap::new(), document)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn streams_may_be_refused_after_their_heads() {
+        let cases = [
+            (
+                "anthropic",
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                Some(RefusalCause::Capacity),
+            ),
+            (
+                "anthropic",
+                r#"{"type":"error","error":{"type":"rate_limit_error","message":"Slow down"}}"#,
+                Some(RefusalCause::RateLimit),
+            ),
+            (
+                "openrouter",
+                r#"{"id":"gen-1","choices":[],"error":{"code":429,"message":"Rate limit exceeded"}}"#,
+                Some(RefusalCause::RateLimit),
+            ),
+            (
+                "gemini",
+                r#"{"error":{"code":503,"message":"Overloaded","status":"UNAVAILABLE"}}"#,
+                Some(RefusalCause::Capacity),
+            ),
+            (
+                "openai",
+                r#"{"error":{"type":"server_error","message":"Sorry"}}"#,
+                None,
+            ),
+            (
+                "openai",
+                r#"{"choices":[{"delta":{"content":"429"}}]}"#,
+                None,
+            ),
+            ("openai", "", None),
+        ];
+        for (provider, document, cause) in cases {
+            let provider = crate::provider::by_name(provider);
+            let refusal = in_stream(provider, document.as_bytes());
+            assert_eq!(refusal.map(|refusal| refusal.cause), cause, "{document}");
+        }
+    }
 
     fn cause(status: u16, message: &str) -> Option<RefusalCause> {
         let body = serde_json::json!({ "error": { "message": message } }).to_string();

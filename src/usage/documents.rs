@@ -1,4 +1,5 @@
 use super::json::{PathReader, Progress, Value, Visitor};
+use super::last_document::LastDocument;
 use super::{Finality, LONGEST_KEY, Reading, Unreadable, Usage, UsagePath};
 
 /// What OpenAI and its imitators send in place of JSON when a stream is over.
@@ -18,6 +19,8 @@ pub(super) struct Documents {
     is_done: bool,
     /// A document was not JSON.
     is_malformed: bool,
+    /// Of a stream of them.
+    last: Option<LastDocument>,
 }
 
 impl Documents {
@@ -29,13 +32,23 @@ impl Documents {
             done: Some(0),
             is_done: false,
             is_malformed: false,
+            last: None,
         }
+    }
+
+    /// They are a stream, of which the last one may say why there are no more.
+    pub(super) fn streamed(mut self) -> Self {
+        self.last = Some(LastDocument::default());
+        self
     }
 
     /// The next bytes of the current document.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.done = self.done.and_then(|shown| match_done(shown, bytes));
         self.reader.feed(bytes, &mut self.found);
+        if let Some(last) = &mut self.last {
+            last.feed(bytes);
+        }
     }
 
     /// The current document is whole.
@@ -44,6 +57,9 @@ impl Documents {
             self.is_done = true;
         } else if self.reader.progress() == Progress::Complete {
             self.total.update(&self.found.tally());
+            if let Some(last) = &mut self.last {
+                last.end();
+            }
         } else {
             self.is_malformed = true;
         }
@@ -62,6 +78,14 @@ impl Documents {
         self.reader.reset();
         self.done = Some(0);
         self.found.clear();
+        if let Some(last) = &mut self.last {
+            last.begin();
+        }
+    }
+
+    /// The last whole document of a stream, `[DONE]` left out. Empty, if it was long.
+    pub(super) fn last(&self) -> &[u8] {
+        self.last.as_ref().map_or(&[], LastDocument::get)
     }
 
     /// Whether the current document has shown nothing but white space.

@@ -93,6 +93,10 @@ impl Encoded {
         }
     }
 
+    pub(super) fn last_document(&self) -> &[u8] {
+        self.decoder.inner().last_document()
+    }
+
     pub(super) fn is_over(&self) -> bool {
         !self.is_corrupt && self.decoder.inner().is_over()
     }

@@ -201,6 +201,18 @@ impl UsageReader {
         }
     }
 
+    /// The last whole document of a stream of them, if it is no longer than 2 KiB, else nothing.
+    pub(crate) fn last_document(&self) -> &[u8] {
+        match &self.format {
+            Format::Lines(documents) | Format::Events(_, documents) => documents.last(),
+            #[cfg(feature = "event-stream")]
+            Format::Messages(_, documents) => documents.last(),
+            #[cfg(feature = "decompression")]
+            Format::Encoded(encoded) => encoded.last_document(),
+            Format::Json(_) | Format::Unknown => &[],
+        }
+    }
+
     /// Whether the response said that nothing follows, so that it need not be read to its end: a
     /// whole JSON document, `[DONE]`, or the event that ends a stream by its provider's rule.
     ///
@@ -238,11 +250,11 @@ impl Format {
             .map_or(&b""[..], <[u8]>::trim_ascii);
         let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
         if is("text/event-stream") {
-            Self::Events(SseDecoder::new(), documents)
+            Self::Events(SseDecoder::new(), documents.streamed())
         } else if LINES.into_iter().any(is) {
-            Self::Lines(documents)
+            Self::Lines(documents.streamed())
         } else if is("application/vnd.amazon.eventstream") {
-            Self::messages(documents)
+            Self::messages(documents.streamed())
         } else {
             Self::Json(documents)
         }
