@@ -335,6 +335,27 @@ mod own_catalogue {
                 tier: "a/m@custom".to_owned()
             }
         );
+        let row = |rest: &str| format!("[[tier]]\nprovider=\"a\"\n{rest}\n");
+        // An alias is a name like any other.
+        let aliased =
+            row("model=\"m\"\nlimits=[]") + &row("model=\"n\"\naliases=[\"M\"]\nlimits=[]");
+        assert!(matches!(
+            Catalogue::from_toml(&aliased),
+            Err(CatalogueError::Duplicate { tier }) if tier == "a/n@custom"
+        ));
+        // One pool has one set of limits.
+        let pooled = |limit: &str| {
+            row("model=\"m\"\npool=\"p\"\nlimits=[\"5 rpm\"]")
+                + &row(&format!("model=\"n\"\npool=\"p\"\nlimits=[\"{limit}\"]"))
+        };
+        assert!(Catalogue::from_toml(&pooled("5 rpm")).is_ok());
+        assert_eq!(
+            Catalogue::from_toml(&pooled("6 rpm")).unwrap_err(),
+            CatalogueError::Pool {
+                tier: "a/n@custom".to_owned(),
+                pool: "p".to_owned()
+            }
+        );
     }
 }
 

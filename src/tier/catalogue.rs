@@ -172,6 +172,29 @@ impl CatalogueRow {
         is_it(self.tier.model()) || self.aliases.iter().any(|alias| is_it(alias))
     }
 
+    /// Whether it is for a model, of the same tier, that `other` names as well.
+    #[cfg(feature = "catalogue-file")]
+    fn is_also(&self, other: &Self) -> bool {
+        let mut names = other.aliases.iter().map(String::as_str);
+        self.is_of_tier(other)
+            && (self.is_for(other.tier.model()) || names.any(|name| self.is_for(name)))
+    }
+
+    /// Whether it is of the same pool as `other`, and says otherwise of that.
+    #[cfg(feature = "catalogue-file")]
+    fn contradicts(&self, other: &Self) -> bool {
+        let (tier, of) = (&self.tier, &other.tier);
+        self.is_of_tier(other)
+            && tier.pool() == of.pool()
+            && (tier.limits() != of.limits() || tier.charge() != of.charge())
+    }
+
+    #[cfg(feature = "catalogue-file")]
+    fn is_of_tier(&self, other: &Self) -> bool {
+        self.tier.provider() == other.tier.provider()
+            && self.tier.name().eq_ignore_ascii_case(other.tier.name())
+    }
+
     fn is_same_as(&self, other: &Self) -> bool {
         let (tier, other) = (&self.tier, &other.tier);
         tier.provider() == other.provider()

@@ -37,10 +37,17 @@ pub enum CatalogueError {
         /// What is wrong with it.
         error: Box<TierError>,
     },
-    /// Two rows are for the same provider, model and tier.
+    /// Two rows are for the same provider, model and tier, by any of their names.
     Duplicate {
         /// Which tier, as `provider/model@tier`.
         tier: String,
+    },
+    /// Two models share a pool, and their rows differ in its limits or in what they count.
+    Pool {
+        /// Which tier, as `provider/model@tier`.
+        tier: String,
+        /// The pool.
+        pool: String,
     },
 }
 
@@ -59,6 +66,10 @@ impl fmt::Display for CatalogueError {
             ),
             Self::Tier { tier, error } => write!(f, "{tier}: {error}"),
             Self::Duplicate { tier } => write!(f, "{tier}: there are two rows for it"),
+            Self::Pool { tier, pool } => write!(
+                f,
+                "{tier}: another row of the pool {pool:?} has other limits, or counts something else"
+            ),
         }
     }
 }
@@ -115,9 +126,15 @@ impl Catalogue {
         let mut catalogue = Self::default();
         for row in file.tier {
             let row = row.read()?;
-            if catalogue.rows().any(|other| other.is_same_as(&row)) {
+            if catalogue.rows().any(|other| other.is_also(&row)) {
                 return Err(CatalogueError::Duplicate {
                     tier: row.tier.to_string(),
+                });
+            }
+            if catalogue.rows().any(|other| other.contradicts(&row)) {
+                return Err(CatalogueError::Pool {
+                    tier: row.tier.to_string(),
+                    pool: row.tier.pool().to_owned(),
                 });
             }
             catalogue.rows.push(row);
