@@ -163,7 +163,7 @@ impl<B: Body> Refused<B> {
 impl Verdict {
     fn reach(&mut self, headers: &HeaderMap, body: &[u8]) -> Option<Refusal> {
         let permit = self.permit.take()?;
-        let body = beginning(headers, body, LONGEST_LOOK as u64);
+        let body = beginning(headers, body, LONGEST_LOOK);
         let mut refusal = self.provider.refusal(self.status, headers, &body);
         if refusal.is_none() && self.feedback.throttled {
             refusal = Some(Refusal::of(RefusalCause::RateLimit));

@@ -24,6 +24,8 @@
 //! ```
 
 mod beginning;
+#[cfg(feature = "decompression")]
+mod coding;
 mod documents;
 #[cfg(feature = "decompression")]
 mod encoded;

@@ -5,7 +5,7 @@ use http::HeaderMap;
 /// The beginning of a body, decoded if it is compressed in a way that can be read (feature
 /// `decompression`): at most `most` bytes. `body` may be cut off anywhere.
 #[cfg_attr(not(feature = "decompression"), expect(unused_variables))]
-pub(crate) fn beginning<'a>(headers: &HeaderMap, body: &'a [u8], most: u64) -> Cow<'a, [u8]> {
+pub(crate) fn beginning<'a>(headers: &HeaderMap, body: &'a [u8], most: usize) -> Cow<'a, [u8]> {
     #[cfg(feature = "decompression")]
     if let Some(decoded) = compressed::decode(headers, body, most) {
         return Cow::Owned(decoded);
@@ -15,42 +15,50 @@ pub(crate) fn beginning<'a>(headers: &HeaderMap, body: &'a [u8], most: u64) -> C
 
 #[cfg(feature = "decompression")]
 mod compressed {
-    use std::io::Read;
+    use std::io::{self, Write};
 
     use http::HeaderMap;
-    use http::header::CONTENT_ENCODING;
 
-    const BROTLI_BUFFER: usize = 4096;
+    use crate::usage::coding::Decoder;
+    use crate::usage::reader::codings;
 
-    /// The largest window of a zstd frame, as a power of two: 8 MiB, as RFC 9659 asks for.
-    const LARGEST_ZSTD_WINDOW: u32 = 23;
+    /// The first bytes of what is written to it.
+    struct First {
+        bytes: Vec<u8>,
+        most: usize,
+    }
+
+    impl Write for First {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = self.most - self.bytes.len();
+            self.bytes
+                .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            // More is of no use.
+            match bytes.len() > room {
+                true => Err(io::ErrorKind::FileTooLarge.into()),
+                false => Ok(bytes.len()),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     /// `None` if it is under no coding, or not under one alone that is known.
-    pub(super) fn decode(headers: &HeaderMap, body: &[u8], most: u64) -> Option<Vec<u8>> {
-        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        let coding = codings.next()?.to_str().ok()?.trim().to_ascii_lowercase();
-        if codings.next().is_some() {
+    pub(super) fn decode(headers: &HeaderMap, body: &[u8], most: usize) -> Option<Vec<u8>> {
+        let codings = codings(headers);
+        let [coding] = codings.as_slice() else {
             return None;
-        }
-        let decoder: Box<dyn Read + '_> = match coding.as_str() {
-            "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(body)),
-            "deflate" => Box::new(flate2::read::ZlibDecoder::new(body)),
-            "br" => Box::new(brotli::Decompressor::new(body, BROTLI_BUFFER)),
-            "zstd" => {
-                let mut decoder = zstd::stream::read::Decoder::new(body).ok()?;
-                decoder.window_log_max(LARGEST_ZSTD_WINDOW).ok()?;
-                Box::new(decoder)
-            }
-            _ => return None,
         };
-        let mut decoded = Vec::new();
-        let mut decoder = decoder.take(most);
-        let mut buffer = [0; 1024];
+        let first = First {
+            bytes: Vec::new(),
+            most,
+        };
+        let mut decoder = Decoder::of(coding, first)?;
         // What comes before the body breaks off is as good as any.
-        while let Ok(read @ 1..) = decoder.read(&mut buffer) {
-            decoded.extend_from_slice(&buffer[..read]);
-        }
-        Some(decoded)
+        let _ = decoder.feed(body);
+        Some(decoder.onward().bytes.clone())
     }
 }
 

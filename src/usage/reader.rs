@@ -284,7 +284,7 @@ const LINES: [&str; 4] = [
 const MOST_CODINGS: usize = 4;
 
 /// The codings of a body, in the order in which they were applied.
-fn codings(headers: &HeaderMap) -> Vec<String> {
+pub(super) fn codings(headers: &HeaderMap) -> Vec<String> {
     let named = headers.get_all(CONTENT_ENCODING).iter().flat_map(|value| {
         let names = value.as_bytes().split(|byte| *byte == b',');
         names.map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase())
