@@ -311,6 +311,14 @@ pub fn by_name(name: &str) -> &'static dyn Provider {
     built_in(name).unwrap_or(&OpenAiCompatible)
 }
 
+/// The one that was chosen for a request with this URI, or else whose it is, as far as its host tells.
+pub(crate) fn chosen_or_detected(
+    chosen: Option<&'static dyn Provider>,
+    uri: &Uri,
+) -> &'static dyn Provider {
+    chosen.or_else(|| detect(uri)).unwrap_or(&OpenAiCompatible)
+}
+
 /// The built-in provider of this name, in any case, if there is one.
 pub(crate) fn built_in(name: &str) -> Option<&'static dyn Provider> {
     all().find(|provider| provider.name().eq_ignore_ascii_case(name))

@@ -12,7 +12,7 @@ use crate::error::{RateLimitError, UnknownModel};
 use crate::layer::{ProactiveRateLimitLayer, Shared};
 use crate::limiter::Limiter;
 use crate::peek;
-use crate::provider::{self, Endpoint, OpenAiCompatible, Provider};
+use crate::provider::{self, Endpoint};
 use crate::tier::Tier;
 
 /// How many other models have budgets of their own.
@@ -99,10 +99,8 @@ impl Budgets {
             return Some(said.name().to_owned());
         }
         let known = self.layer.any().map(|layer| layer.tier().provider());
-        let provider: &dyn Provider = known
-            .and_then(provider::built_in)
-            .or_else(|| provider::detect(request.uri()))
-            .unwrap_or(&OpenAiCompatible);
+        let chosen = known.and_then(provider::built_in);
+        let provider = provider::chosen_or_detected(chosen, request.uri());
         peek::model(provider, request)
     }
 

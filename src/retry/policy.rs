@@ -11,7 +11,7 @@ use super::back_off::BackOff;
 use super::failure::{Failure, is_connection_refused};
 use super::pause::Pause;
 use crate::error::BoxError;
-use crate::provider::{self, OpenAiCompatible, Provider};
+use crate::provider::{self, Provider};
 
 type Test = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
@@ -118,7 +118,7 @@ impl RetryPolicy {
     }
 
     /// Whose dialect the answers are in. Default: as the request's host tells, else
-    /// [`OpenAiCompatible`].
+    /// [`OpenAiCompatible`](crate::provider::OpenAiCompatible).
     #[must_use]
     pub fn provider(mut self, provider: &'static dyn Provider) -> Self {
         self.provider = Some(provider);
@@ -165,9 +165,7 @@ impl RetryPolicy {
     }
 
     fn provider_at(&self, uri: &Uri) -> &'static dyn Provider {
-        self.provider
-            .or_else(|| provider::detect(uri))
-            .unwrap_or(&OpenAiCompatible)
+        provider::chosen_or_detected(self.provider, uri)
     }
 
     fn withdraw(&self) -> bool {
