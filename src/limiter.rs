@@ -8,7 +8,7 @@ use crate::body::ResponseBody;
 use crate::error::RateLimitError;
 use crate::peek;
 use crate::provider::{
-    self, Counting, Endpoint, Feedback, OpenAiCompatible, Provider, TokenEstimate, Tokenizer,
+    self, Counting, Endpoint, Feedback, Provider, RequestFacts, TokenEstimate, Tokenizer,
     UsageHeader,
 };
 use crate::refused::Refused;
@@ -21,6 +21,8 @@ use crate::usage::{UsagePath, UsageReader};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Price {
     pub(crate) cost: Cost,
+    /// The tokens that it needs of a context window, as far as can be seen.
+    pub(crate) context: u64,
     pub(crate) answer: Answer,
 }
 
@@ -98,43 +100,15 @@ impl Limiter {
         self.context_window
     }
 
-    /// The tokens that a request needs of a context window, as far as can be seen: those of its text,
-    /// a quarter of its bytes unless they are counted or the caller knows, and its cap on the answer.
-    pub(crate) fn context<B>(&self, request: &Request<B>) -> u64
-    where
-        B: Body + 'static,
-    {
-        let tokenizer = self.tokenizer.as_deref();
-        let facts = peek::facts(self.dialect(request), request, 0, tokenizer);
-        if facts.endpoint == Endpoint::Lookup {
-            return 0;
-        }
-        if let Some(TokenEstimate { input, output, .. }) = facts.estimate {
-            return input.saturating_add(output);
-        }
-        let counts = |model: &str| tokenizer.is_some_and(|tokenizer| tokenizer.knows(model));
-        let counted = facts.text_tokens.filter(|_| {
-            let model = facts.model.as_deref();
-            model.is_some_and(counts)
-        });
-        let input = counted.unwrap_or(facts.text_bytes.div_ceil(4));
-        input.saturating_add(facts.max_output_tokens.unwrap_or(0))
-    }
-
-    fn dialect<B>(&self, request: &Request<B>) -> &'static dyn Provider {
-        self.provider
-            .or_else(|| provider::detect(request.uri()))
-            .unwrap_or(&OpenAiCompatible)
-    }
-
     /// What to reserve for a request, and how to read its response.
     pub(crate) fn price<B>(&self, request: &Request<B>) -> Price
     where
         B: Body + 'static,
     {
-        let provider = self.dialect(request);
+        let provider = provider::chosen_or_detected(self.provider, request.uri());
         let tokenizer = self.tokenizer.as_deref();
         let mut facts = peek::facts(provider, request, self.assumed_output_tokens, tokenizer);
+        let context = context(&facts, tokenizer);
         let model = facts.model.get_or_insert_with(|| self.model.clone());
         let answer = Answer {
             provider,
@@ -149,6 +123,7 @@ impl Limiter {
         }
         Price {
             cost: provider.price(&facts, self.charge),
+            context,
             answer,
         }
     }
@@ -211,6 +186,22 @@ impl Limiter {
             ResponseBody::metered(body, permit, reader, answer.counting, answer.provider)
         })
     }
+}
+
+/// Those of its text, a quarter of its bytes unless they are counted or the caller knows, and its cap on
+/// the answer.
+fn context(facts: &RequestFacts, tokenizer: Option<&dyn Tokenizer>) -> u64 {
+    if facts.endpoint == Endpoint::Lookup {
+        return 0;
+    }
+    if let Some(TokenEstimate { input, output, .. }) = facts.estimate {
+        return input.saturating_add(output);
+    }
+    let counts = |model: &str| tokenizer.is_some_and(|tokenizer| tokenizer.knows(model));
+    let is_counted = facts.model.as_deref().is_some_and(counts);
+    let counted = facts.text_tokens.filter(|_| is_counted);
+    let input = counted.unwrap_or(facts.text_bytes.div_ceil(4));
+    input.saturating_add(facts.max_output_tokens.unwrap_or(0))
 }
 
 /// Whether a `Retry-After` concerns everybody. Beside other failures it says nothing: a request that

@@ -192,8 +192,9 @@ where
         }
         let request = candidate.model.prepare(self.original.clone())?;
         let limiter = candidate.model.service.limiter();
+        let price = limiter.price(&request);
         if let Some(window) = limiter.context_window() {
-            let needed = limiter.context(&request);
+            let needed = price.context;
             if needed > window {
                 candidate.is_left = true;
                 if self.too_small.as_ref().is_none_or(|it| it.window < window) {
@@ -206,7 +207,6 @@ where
                 return Ok(None);
             }
         }
-        let price = limiter.price(&request);
         candidate.prepared = Some((request, price));
         Ok(Some(price))
     }
