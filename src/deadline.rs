@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::Extensions;
 use tokio::time::Instant;
 
 /// The time by which a request is to be sent, or not at all.
@@ -40,8 +41,10 @@ impl Deadline {
         Self(now.checked_add(wait).unwrap_or(now + YEAR))
     }
 
-    pub(crate) fn left(self) -> Duration {
-        self.0.saturating_duration_since(Instant::now())
+    /// How much is left until the one in `extensions`, if there is one.
+    pub(crate) fn left(extensions: &Extensions) -> Option<Duration> {
+        let deadline = extensions.get::<Self>()?;
+        Some(deadline.0.saturating_duration_since(Instant::now()))
     }
 
     /// When it is.

@@ -93,8 +93,7 @@ impl<S> ProactiveRateLimit<S> {
         S: Service<Request<B>, Response = Response<R>> + Clone,
         R: Body,
     {
-        let deadline = request.extensions().get::<Deadline>();
-        let left = [deadline.map(|deadline| deadline.left()), within];
+        let left = [Deadline::left(request.extensions()), within];
         let place = match left.into_iter().flatten().min() {
             Some(left) => self.limiter.place().and_then(|place| place.within(left)),
             None => self.limiter.place(),
@@ -180,8 +179,8 @@ where
             Gate::Waiting(place) => (Ok(place), false),
             Gate::Refused { .. } | Gate::Closed => (self.limiter.place(), false),
         };
-        let place = match request.extensions().get::<Deadline>() {
-            Some(deadline) => place.and_then(|place| place.within(deadline.left())),
+        let place = match Deadline::left(request.extensions()) {
+            Some(left) => place.and_then(|place| place.within(left)),
             None => place,
         };
         match place {

@@ -37,8 +37,8 @@ impl<S> PerModelRateLimit<S> {
 
     fn place<B>(&self, limiter: &Limiter, request: &Request<B>) -> Result<Place, RateLimitError> {
         let place = limiter.place()?.unless_behind(self.budgets.max_waiting());
-        match request.extensions().get::<Deadline>() {
-            Some(deadline) => place.within(deadline.left()),
+        match Deadline::left(request.extensions()) {
+            Some(left) => place.within(left),
             None => Ok(place),
         }
     }
