@@ -27,22 +27,6 @@ impl Joint {
     ) -> Self {
         Self { own, group, member }
     }
-
-    /// The same operation on both parts of an entry.
-    fn on_both<T>(
-        &mut self,
-        entry: &mut Entry,
-        own: impl FnOnce(&mut dyn SchedulingStrategy, &mut Entry) -> T,
-        shared: impl FnOnce(&mut dyn SchedulingStrategy, &mut Entry),
-    ) -> T {
-        let mut joined = entry.joined.take();
-        let result = own(&mut *self.own, entry);
-        if let Some(joined) = &mut joined {
-            self.group.with(|budget| shared(budget, joined));
-        }
-        entry.joined = joined;
-        result
-    }
 }
 
 impl SchedulingStrategy for Joint {
@@ -95,22 +79,19 @@ impl SchedulingStrategy for Joint {
     }
 
     fn dispatch(&mut self, now: Timestamp, entry: &mut Entry) -> Dispatch {
-        let mut joined = entry.joined.take();
         let dispatch = self.own.dispatch(now, entry);
-        if let (Dispatch::Now, Some(joined)) = (dispatch, &mut joined) {
+        if let (Dispatch::Now, Some(joined)) = (dispatch, &mut entry.joined) {
             // It is not spaced, so nothing is too close to another.
             self.group.with(|budget| budget.dispatch(now, joined));
         }
-        entry.joined = joined;
         dispatch
     }
 
     fn answer(&mut self, now: Timestamp, entry: &mut Entry) {
-        self.on_both(
-            entry,
-            |own, entry| own.answer(now, entry),
-            |shared, entry| shared.answer(now, entry),
-        );
+        self.own.answer(now, entry);
+        if let Some(joined) = &mut entry.joined {
+            self.group.with(|budget| budget.answer(now, joined));
+        }
     }
 
     fn settle(&mut self, now: Timestamp, mut entry: Entry, settlement: Settlement) {
