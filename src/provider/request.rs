@@ -277,8 +277,8 @@ impl<C: FnMut(&[u8]) -> u64> Visitor<RequestPath> for Prompt<C> {
 
     fn string(&mut self, length: u64, beginning: &[u8]) {
         if self.place == Place::Kind {
-            self.image_parts += usize::from(self.place.tells_an_image(beginning));
-            self.is_sealed = self.place.tells_what_is_sealed(beginning);
+            self.image_parts += usize::from(media::is_image_kind(beginning));
+            self.is_sealed = media::is_sealed_kind(beginning);
         }
         match self.inlined.take() {
             Some(inlined) => {

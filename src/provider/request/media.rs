@@ -2,6 +2,16 @@
 
 use super::image::ImageSize;
 
+/// Whether `kind` is that of a part which is an image.
+pub(super) fn is_image_kind(kind: &[u8]) -> bool {
+    IMAGE_KINDS.iter().any(|known| known.as_bytes() == kind)
+}
+
+/// Whether `kind` is that of a part whose data only the provider can read.
+pub(super) fn is_sealed_kind(kind: &[u8]) -> bool {
+    SEALED_KINDS.iter().any(|known| known.as_bytes() == kind)
+}
+
 /// What is inlined in a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inlined {
@@ -84,16 +94,6 @@ impl Place {
             .iter()
             .find(|(known, _)| known.as_bytes() == name)
             .map_or(Self::Other, |(_, place)| *place)
-    }
-
-    /// Whether `kind`, which stands here, is that of an image.
-    pub(super) fn tells_an_image(self, kind: &[u8]) -> bool {
-        self == Self::Kind && IMAGE_KINDS.iter().any(|known| known.as_bytes() == kind)
-    }
-
-    /// Whether `kind`, which stands here, is that of a part whose data only the provider can read.
-    pub(super) fn tells_what_is_sealed(self, kind: &[u8]) -> bool {
-        self == Self::Kind && SEALED_KINDS.iter().any(|known| known.as_bytes() == kind)
     }
 
     /// What is inlined in `written`, a string as JSON writes it, if it is no text.
