@@ -49,6 +49,7 @@ impl Proactive {
         };
         self.forget_gone(entry);
         let known = self.windows.len();
+        let mut is_revived = false;
         for report in reports {
             let Some(limit) = reports::discovered(report) else {
                 continue;
@@ -74,6 +75,7 @@ impl Proactive {
             };
             if let Some(gone) = old.iter_mut().find(is_same) {
                 gone.revive(now.time, limit);
+                is_revived = true;
                 if let Some(widest) = self.widest_margin {
                     gone.adapt(widest);
                 }
@@ -90,10 +92,13 @@ impl Proactive {
                 None => self.windows.push(found),
             }
         }
-        if self.windows.len() > known {
+        let has_new = self.windows.len() > known;
+        if has_new {
             self.count_in_new(now, entry, known);
         }
-        self.respace();
+        if has_new || is_revived {
+            self.respace();
+        }
     }
 
     /// Counts what is under way, `entry` among it, in the windows that did not exist when it was
